@@ -1,0 +1,75 @@
+"""Everything that can go wrong and is foreseen, split by what the caller does next.
+
+ReconcilerError
+├── ConfigurationError          a setting or a secret is wrong          → fail at once, naming every fault
+├── EventError                  the event or request is not understood  → say so to whoever sent it
+├── UnsafePlanError             the plan is larger than the limit       → nothing is applied; a person decides
+└── UpstreamError               a call to another system did not work
+    ├── TransientUpstreamError  timeout, refused, reset, 5xx            → this call failed; the next run tries
+    ├── PermanentUpstreamError  other 4xx, redirects                    → as above, but it will not heal by itself
+    ├── ContractError           not JSON, or not what was asked for     → as above; names the field
+    └── PostponedError          never sent, or refused with 429         → nothing happened; later is fine
+
+No message ever holds a token, a whole response body, or the URL of an integration.
+"""
+
+from __future__ import annotations
+
+
+class ReconcilerError(Exception):
+    """Root of everything this service raises on purpose."""
+
+
+class ConfigurationError(ReconcilerError):
+    """Settings or secrets are wrong; `faults` has one sentence for each, naming the variable."""
+
+    def __init__(self, *faults: str) -> None:
+        super().__init__("; ".join(faults))
+        self.faults = faults
+
+
+class EventError(ReconcilerError):
+    """The invocation's event is of no known kind, or holds a key or value that it may not."""
+
+
+class UnsafePlanError(ReconcilerError):
+    """The plan would quieten more alert groups than the guards allow."""
+
+
+class UpstreamError(ReconcilerError):
+    """A call to another system failed.
+
+    Args:
+        upstream: the system's name, as people know it: "Grafana IRM".
+        operation: what was being done: "list alert groups".
+        cause: one sentence, free of secrets.
+        status: the HTTP status if there was an answer.
+    """
+
+    def __init__(self, upstream: str, operation: str, cause: str, *, status: int | None = None) -> None:
+        super().__init__(f"{upstream}: {operation}: {cause}")
+        self.upstream = upstream
+        self.operation = operation
+        self.cause = cause
+        self.status = status
+
+
+class TransientUpstreamError(UpstreamError):
+    """May heal by itself. A write that ends so may have happened although its answer was lost."""
+
+
+class PermanentUpstreamError(UpstreamError):
+    """Refused: repeating the same request would be refused again."""
+
+    @property
+    def is_refused_credential(self) -> bool:
+        """Whether the credential, and not the request, was refused (IRM says 403 for both missing and weak tokens)."""
+        return self.status in (401, 403)
+
+
+class ContractError(UpstreamError):
+    """The answer as a whole is not what was asked for."""
+
+
+class PostponedError(UpstreamError):
+    """The request was not sent, or was turned away unseen (429), and this run has no time left to wait."""

@@ -1,0 +1,358 @@
+"""The only module that knows urllib3: one request, its time limits, its repetition, and what its failures mean.
+
+urllib3's timeouts bound one socket operation each, so a server that trickles bytes is never too late for them. Here a
+deadline bounds the whole call: the body is read piece by piece with a look at the clock, and a watchdog shuts the
+socket if connecting, sending or the headers take longer.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import json
+import math
+import random
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+from urllib.parse import urlencode
+
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    NameResolutionError,
+    NewConnectionError,
+    ReadTimeoutError,
+    SSLError,
+)
+
+from alert_sync.deadline import Deadline
+from alert_sync.errors import (
+    ContractError,
+    PermanentUpstreamError,
+    PostponedError,
+    TransientUpstreamError,
+    UpstreamError,
+)
+from alert_sync.request_budget import RequestBudget
+from alert_sync.wording import one_line
+
+T = TypeVar("T")
+
+CONNECT_TIMEOUT_SECONDS = 5.0
+# Alertmanager was measured to need 11 s for 50,000 alerts before the first byte, under load.
+SILENT_TIMEOUT_SECONDS = 30.0
+GET_ATTEMPTS = 3
+BACKOFF_SECONDS = 0.5
+CHUNK_BYTES = 65_536
+# Far more than any answer that is not streamed: a page of 100 alert groups was measured at 165 kB.
+BODY_LIMIT_BYTES = 64 * 1024 * 1024
+_DETAIL_LENGTH = 200
+
+
+class Authorizer(Protocol):
+    """Adds what proves who we are."""
+
+    def headers(self, method: str, url: str, body: bytes) -> Mapping[str, str]:
+        """The headers for this one request."""
+
+    def renew(self) -> bool:
+        """Look for a newer credential after a refusal; True if there is one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upstream:
+    """A system that is called: its name for people, where it is, who we are there, and how often it may be asked."""
+
+    name: str
+    base_url: str
+    authorizer: Authorizer
+    headers: Mapping[str, str] = field(default_factory=dict)
+    budgets: tuple[RequestBudget, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One request to be made. `confirm` is asked right before each sending and may raise to prevent it."""
+
+    upstream: Upstream
+    operation: str
+    path: str
+    deadline: Deadline
+    method: str = "GET"
+    query: Mapping[str, str | int] = field(default_factory=dict)
+    json_body: object = None
+    confirm: Callable[[], None] | None = None
+
+    @property
+    def url(self) -> str:
+        query = f"?{urlencode(self.query)}" if self.query else ""
+        return f"{self.upstream.base_url}{self.path}{query}"
+
+
+class HttpTransport:
+    """One pool of connections, shared by all threads and runs."""
+
+    def __init__(self, *, connections: int = 8) -> None:
+        self._pool = urllib3.PoolManager(num_pools=20, maxsize=connections, block=True, retries=False)
+        self._pool.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
+
+    def get_json(self, call: Call) -> Any:
+        """The parsed JSON body of a GET, which is repeated after failures that may heal."""
+        return self.get(call, lambda chunks: _parse_json(call, b"".join(_bounded(call, chunks))))
+
+    def get(self, call: Call, consume: Callable[[Iterator[bytes]], T]) -> T:
+        """GET, handing the body to `consume` piece by piece; `consume` begins anew with each attempt.
+
+        Raises:
+            UpstreamError: of the kind that errors.py describes.
+        """
+        attempt = 1
+        while True:
+            try:
+                return self._with_renewal(call, consume)
+            except PostponedError:
+                raise
+            except TransientUpstreamError:
+                wait = BACKOFF_SECONDS * 2 ** (attempt - 1) * random.uniform(0.8, 1.2)  # noqa: S311 - spreads load
+                if attempt == GET_ATTEMPTS or not call.deadline.allows(wait):
+                    raise
+            attempt += 1
+            time.sleep(wait)
+
+    def post(self, call: Call) -> None:
+        """POST once, ignoring the body of a 2xx answer.
+
+        A 429 was turned away unseen, so it may be sent again, and so may what a stale credential was refused for.
+        Anything else may have happened.
+        """
+        self._with_renewal(call, lambda chunks: sum(len(chunk) for chunk in _bounded(call, chunks)))
+
+    def _with_renewal(self, call: Call, consume: Callable[[Iterator[bytes]], T]) -> T:
+        try:
+            return self._with_waiting(call, consume)
+        except PermanentUpstreamError as error:
+            if not error.is_refused_credential or not call.upstream.authorizer.renew():
+                raise
+        return self._with_waiting(call, consume)
+
+    def _with_waiting(self, call: Call, consume: Callable[[Iterator[bytes]], T]) -> T:
+        """Send, and send again as long as the answer is 429 and the time that it names fits into the deadline."""
+        while True:
+            try:
+                return self._send(call, consume)
+            except _TooManyRequests as refusal:
+                if not call.deadline.allows(refusal.wait_seconds):
+                    raise PostponedError(
+                        call.upstream.name,
+                        call.operation,
+                        f"HTTP 429, and the wait it asks for ({refusal.wait_seconds:.0f} s) is longer than this run has"
+                        f"{refusal.detail}",
+                        status=429,
+                    ) from None
+                for budget in call.upstream.budgets:
+                    budget.pause(refusal.wait_seconds)
+                time.sleep(refusal.wait_seconds)
+
+    def _send(self, call: Call, consume: Callable[[Iterator[bytes]], T]) -> T:
+        with _place(call) as placed:
+            if not placed:
+                cause = "not sent: the request budget leaves no place before this run's deadline"
+                raise PostponedError(call.upstream.name, call.operation, cause)
+            if call.confirm is not None:
+                call.confirm()
+            with _watched(call.deadline) as watch, _translated(call, watch):
+                return self._exchange(call, consume)
+
+    def _exchange(self, call: Call, consume: Callable[[Iterator[bytes]], T]) -> T:
+        response = self._open(call)
+        is_complete = False
+        try:
+            _check_status(call, response)
+            result = consume(_chunks(response, call.deadline))
+            is_complete = True
+        finally:
+            # While half a body may still be on its way, the connection must not serve another request.
+            (response.release_conn if is_complete else response.close)()
+        return result
+
+    def _open(self, call: Call) -> urllib3.BaseHTTPResponse:
+        remaining = max(0.001, call.deadline.remaining())
+        body = b"" if call.json_body is None else json.dumps(call.json_body).encode()
+        headers = {"Accept": "application/json", "User-Agent": "alertmanager-alert-sync", **call.upstream.headers}
+        if body:
+            headers["Content-Type"] = "application/json"
+        headers.update(call.upstream.authorizer.headers(call.method, call.url, body))
+        timeout = urllib3.Timeout(
+            connect=min(CONNECT_TIMEOUT_SECONDS, remaining), read=min(SILENT_TIMEOUT_SECONDS, remaining)
+        )
+        # Redirects are not followed: the token would go wherever they point.
+        return self._pool.request(
+            call.method, call.url, body=body, headers=headers, timeout=timeout, redirect=False, preload_content=False
+        )
+
+
+class _TooManyRequests(Exception):  # noqa: N818 - never leaves this module; it is an answer, not an error
+    def __init__(self, wait_seconds: float, detail: str) -> None:
+        super().__init__(wait_seconds)
+        self.wait_seconds = wait_seconds
+        self.detail = detail
+
+
+class _Watch:
+    """Shuts the socket of the request that this thread is making once the deadline has passed."""
+
+    def __init__(self) -> None:
+        self.connection: HTTPConnection | None = None
+        self.has_cut = False
+
+    def cut(self) -> None:
+        self.has_cut = True
+        sock = self.connection.sock if self.connection is not None else None
+        if sock is not None:
+            # An error means that it was closed in the same moment: nothing is left to cut.
+            with suppress(OSError):
+                # The plain socket's method: an SSLSocket's own would disturb a read in the other thread.
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+
+_current = threading.local()
+
+
+class _HttpConnection(HTTPConnection):
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        _current.watch.connection = self
+        super().request(*args, **kwargs)
+
+
+class _HttpsConnection(HTTPSConnection):
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        _current.watch.connection = self
+        super().request(*args, **kwargs)
+
+
+class _HttpPool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _HttpConnection
+
+
+class _HttpsPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _HttpsConnection
+
+
+@contextmanager
+def _watched(deadline: Deadline) -> Iterator[_Watch]:
+    watch = _current.watch = _Watch()
+    timer = threading.Timer(deadline.remaining(), watch.cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield watch
+    finally:
+        timer.cancel()
+
+
+@contextmanager
+def _place(call: Call) -> Iterator[bool]:
+    with ExitStack() as places:
+        yield all(places.enter_context(budget.place(call.deadline)) for budget in call.upstream.budgets)
+
+
+@contextmanager
+def _translated(call: Call, watch: _Watch) -> Iterator[None]:
+    """urllib3's errors become ours. Not chained: their text holds the URL, and an integration's URL is a secret."""
+    try:
+        yield
+    except (HTTPError, OSError) as error:
+        is_late = watch.has_cut or not call.deadline.remaining()
+        cause = "no complete answer in the time that this run has for it" if is_late else _cause(error)
+        raise TransientUpstreamError(call.upstream.name, call.operation, cause) from None
+
+
+def _cause(error: Exception) -> str:
+    if isinstance(error, NameResolutionError):
+        return "the host name cannot be resolved"
+    if isinstance(error, ConnectTimeoutError) and not isinstance(error, NewConnectionError):
+        return f"no connection within {CONNECT_TIMEOUT_SECONDS:.0f} s"
+    if isinstance(error, NewConnectionError):
+        return "the connection was refused or the host cannot be reached"
+    if isinstance(error, ReadTimeoutError):
+        return "the server stopped answering"
+    if isinstance(error, SSLError):
+        return "TLS failed (is the certificate valid for this host?)"
+    return "the connection broke off before the answer was complete"
+
+
+def _check_status(call: Call, response: urllib3.BaseHTTPResponse) -> None:
+    status = response.status
+    if 200 <= status < 300:
+        return
+    detail = _detail(call, response)
+    if status == 429:
+        raise _TooManyRequests(_wait_asked_for(response.headers), detail)
+    kind = TransientUpstreamError if status >= 500 or status == 408 else PermanentUpstreamError
+    hint = ", a redirect, which is not followed (check the URL)" if 300 <= status < 400 else ""
+    raise kind(call.upstream.name, call.operation, f"HTTP {status}{hint}{detail}", status=status)
+
+
+def _detail(call: Call, response: urllib3.BaseHTTPResponse) -> str:
+    """What the server says in `{"detail": "…"}`, bounded and without our credential; nothing else of its body."""
+    try:
+        body = b"".join(_bounded(call, _chunks(response, call.deadline)))
+        detail = json.loads(body)["detail"]
+    except (HTTPError, OSError, UpstreamError, ValueError, RecursionError, LookupError, TypeError):
+        return ""
+    if not isinstance(detail, str):
+        return ""
+    for header in call.upstream.authorizer.headers(call.method, call.url, b"").values():
+        for part in header.split():
+            detail = detail.replace(part, "<secret>")
+    return f": {one_line(detail, _DETAIL_LENGTH)}"
+
+
+def _wait_asked_for(headers: Mapping[str, str]) -> float:
+    """Seconds to wait after a 429, from Retry-After or IRM's RateLimit-Reset; one second if neither makes sense."""
+    for name in ("Retry-After", "RateLimit-Reset"):
+        wait = _seconds(headers.get(name, ""))
+        if wait is not None:
+            return wait
+    return 1.0
+
+
+def _seconds(text: str) -> float | None:
+    """Seconds to wait, from a number of them or an HTTP date; None for anything malformed, negative or infinite."""
+    try:
+        wait = float(text)
+    except ValueError:
+        try:
+            wait = email.utils.parsedate_to_datetime(text).timestamp() - time.time()
+        except (ValueError, TypeError, OverflowError):
+            return None
+    return max(wait, 0.1) if math.isfinite(wait) and wait >= 0 else None
+
+
+def _chunks(response: urllib3.BaseHTTPResponse, deadline: Deadline) -> Iterator[bytes]:
+    while chunk := response.read1(CHUNK_BYTES, decode_content=True):
+        if not deadline.remaining():
+            raise TimeoutError
+        yield chunk
+
+
+def _bounded(call: Call, chunks: Iterable[bytes]) -> Iterator[bytes]:
+    size = 0
+    for chunk in chunks:
+        size += len(chunk)
+        if size > BODY_LIMIT_BYTES:
+            raise ContractError(call.upstream.name, call.operation, f"the answer is larger than {BODY_LIMIT_BYTES} B")
+        yield chunk
+
+
+def _parse_json(call: Call, body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        raise ContractError(call.upstream.name, call.operation, "the answer is not JSON") from None

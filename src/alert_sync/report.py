@@ -1,0 +1,126 @@
+"""What one run tells: the same for every kind of invocation, for the log, and for the metrics. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from alert_sync.model import ChangeResult, Outcome, Plan, Verdict
+
+# At about 600 bytes each, far below the 6 MB that a Lambda function may answer.
+MOST_CHANGES = 2_000
+
+
+class Trigger(StrEnum):
+    """What started the run."""
+
+    SCHEDULE = "schedule"
+    HTTP = "http"
+    INVOKE = "invoke"
+    CLI = "cli"
+
+
+class Status(StrEnum):
+    """How the run ended; see docs/decisions and the README for what to do about each."""
+
+    SUCCESS = "success"
+    PARTIAL = "partial"
+    FAILED = "failed"
+    REFUSED = "refused"
+
+
+_KEPT = (
+    Verdict.FIRING,
+    Verdict.SUPPRESSED,
+    Verdict.GONE,
+    Verdict.UNKNOWN,
+    Verdict.UNMANAGED,
+    Verdict.OUT_OF_SCOPE,
+    Verdict.SILENCED,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """The result of one run. Times are UTC, durations seconds."""
+
+    run_id: str
+    trigger: Trigger
+    status: Status
+    message: str
+    dry_run: bool
+    started_at: datetime
+    duration_seconds: float = 0.0
+    alerts_fetched: int = 0
+    alert_groups_examined: int = 0
+    results: tuple[ChangeResult, ...] = ()
+    plan: Plan | None = field(default=None, repr=False)
+    error: str = ""
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def kept(self) -> dict[str, int]:
+        """How many alert groups were left alone, by verdict; `silenced` are those in states that are not touched."""
+        counts = Counter(finding.verdict for finding in self.plan.kept) if self.plan else Counter[Verdict]()
+        counts[Verdict.UNKNOWN] += self.plan.unreadable if self.plan else 0
+        return {verdict.value: counts[verdict] for verdict in _KEPT}
+
+    @property
+    def inconsistencies_found(self) -> int:
+        """Silenced alert groups in the states that are touched, and lost resolves."""
+        return (len(self.plan.changes) if self.plan else 0) + self.kept[Verdict.GONE]
+
+    @property
+    def inconsistencies_resolved(self) -> int:
+        """Changes after which the alert group is as wanted, whether by us or by somebody faster."""
+        return self.count(Outcome.APPLIED) + self.count(Outcome.ALREADY)
+
+    def count(self, outcome: Outcome) -> int:
+        """How many changes ended so."""
+        return sum(result.outcome is outcome for result in self.results)
+
+    def as_dict(self, *, most_changes: int = MOST_CHANGES) -> dict[str, Any]:
+        """The documented JSON. Changes beyond `most_changes` are left out, and counted in `changes_left_out`."""
+        document: dict[str, Any] = {
+            "run_id": self.run_id,
+            "trigger": self.trigger.value,
+            "status": self.status.value,
+            "message": self.message,
+            "dry_run": self.dry_run,
+            "started_at": self.started_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "duration_seconds": round(self.duration_seconds, 3),
+            "alerts_fetched": self.alerts_fetched,
+            "alert_groups_examined": self.alert_groups_examined,
+            "inconsistencies_found": self.inconsistencies_found,
+            "inconsistencies_resolved": self.inconsistencies_resolved,
+            "inconsistencies_failed": self.count(Outcome.FAILED),
+            "inconsistencies_deferred": self.count(Outcome.DEFERRED),
+            "changes": [change_row(result) for result in self.results[:most_changes]],
+            "kept": self.kept,
+        }
+        if len(self.results) > most_changes:
+            document["changes_left_out"] = len(self.results) - most_changes
+        if self.error:
+            document["error"] = self.error
+        if self.warnings:
+            document["warnings"] = list(self.warnings)
+        return document
+
+
+def change_row(result: ChangeResult) -> Mapping[str, str]:
+    """One change as the report lists it."""
+    finding = result.change.finding
+    row = {
+        "alert_group_id": finding.alert_group.id,
+        "title": finding.alert_group.title,
+        "url": finding.alert_group.url,
+        "verdict": finding.verdict.value,
+        "change": result.change.action.value,
+        "reason": finding.reason,
+        "outcome": result.outcome.value,
+    }
+    return {**row, "error": result.error} if result.error else row

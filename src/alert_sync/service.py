@@ -1,0 +1,118 @@
+"""What lives as long as the execution environment: settings, connections, credentials, request budgets. Wired once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from alert_sync.alertmanager import AlertmanagerClient
+from alert_sync.credentials import BasicAuth, NoAuth, Secret, TokenAuth
+from alert_sync.deadline import Deadline
+from alert_sync.errors import ConfigurationError, ReconcilerError
+from alert_sync.http_transport import Authorizer, HttpTransport, Upstream
+from alert_sync.inbound import InboundClient
+from alert_sync.irm import IrmClient
+from alert_sync.model import SilencedAction
+from alert_sync.reconcile import Reconciler
+from alert_sync.request_budget import RequestBudget
+from alert_sync.secrets_store import SecretStore
+from alert_sync.settings import AlertmanagerAuth, ResolveThrough, load_settings
+from alert_sync.sigv4 import SigV4Auth
+
+WRITERS = 8
+
+
+class Service:
+    """Both clients and how they are set up.
+
+    Raises:
+        ConfigurationError: from the constructor, naming every faulty setting.
+    """
+
+    def __init__(self, environ: Mapping[str, str], secrets: SecretStore) -> None:
+        self.settings = load_settings(environ)
+        self._secrets = secrets
+        self._transport = HttpTransport(connections=WRITERS)
+        self.irm_budget = RequestBudget(self.settings.irm_requests_per_minute)
+        self._irm_auth = TokenAuth(self._irm_secret())
+        self.alertmanager = AlertmanagerClient(self._transport, self._peers())
+        self.irm = IrmClient(self._transport, self._irm_upstream())
+        self._inbound = InboundClient(self._transport, self.irm, self.irm_budget)
+
+    def reconciler(self) -> Reconciler:
+        """What carries out one run.
+
+        Raises:
+            ConfigurationError: the token cannot do what the settings ask for.
+            UpstreamError: the token's secret could not be read.
+        """
+        through = self._resolve_through()
+        return Reconciler(
+            alertmanager=self.alertmanager,
+            irm=self.irm,
+            inbound=self._inbound if through is ResolveThrough.INTEGRATION else None,
+            settings=self.settings,
+            writers=WRITERS,
+        )
+
+    def faults(self, deadline: Deadline) -> dict[str, str]:
+        """What cannot be reached now, by name; empty when a run would be able to read both systems."""
+        faults: dict[str, str] = {}
+        checks: dict[str, Callable[[], object]] = {
+            "secret": self._irm_auth.token,
+            "alertmanager": lambda: self.alertmanager.check(deadline.within(deadline.remaining() / 2)),
+            "irm": lambda: self.irm.check(deadline),
+        }
+        for name, check in checks.items():
+            try:
+                check()
+            except ReconcilerError as error:
+                faults[name] = str(error)
+        return faults
+
+    def _resolve_through(self) -> ResolveThrough:
+        is_service_account = self._irm_auth.is_service_account
+        if is_service_account and self.settings.policy.silenced_action is SilencedAction.SILENCE:
+            raise ConfigurationError(
+                "SILENCED_ACTION=silence needs a user's API key: IRM lets no service account (glsa_…) silence"
+            )
+        if self.settings.resolve_through is not ResolveThrough.AUTO:
+            return self.settings.resolve_through
+        return ResolveThrough.INTEGRATION if is_service_account else ResolveThrough.API
+
+    def _peers(self) -> tuple[Upstream, ...]:
+        settings = self.settings
+        headers = {"X-Scope-OrgID": settings.alertmanager_tenant} if settings.alertmanager_tenant else {}
+        authorizer = self._alertmanager_auth()
+        return tuple(
+            Upstream(name=f"Alertmanager {url}", base_url=url, authorizer=authorizer, headers=headers)
+            for url in settings.alertmanager_urls
+        )
+
+    def _alertmanager_auth(self) -> Authorizer:
+        name = self.settings.alertmanager_secret
+        secret = Secret(name, lambda: self._secrets.read(name))
+        match self.settings.alertmanager_auth:
+            case AlertmanagerAuth.NONE:
+                return NoAuth()
+            case AlertmanagerAuth.BASIC:
+                return BasicAuth(secret)
+            case AlertmanagerAuth.BEARER:
+                return TokenAuth(secret, scheme="Bearer")
+            case AlertmanagerAuth.SIGV4:
+                return SigV4Auth()
+
+    def _irm_secret(self) -> Secret:
+        settings = self.settings
+        if settings.irm_token_secret:
+            return Secret(settings.irm_token_secret, lambda: self._secrets.read(settings.irm_token_secret))
+        return Secret("GRAFANA_IRM_TOKEN", lambda: settings.irm_token)
+
+    def _irm_upstream(self) -> Upstream:
+        stack = self.settings.grafana_stack_url
+        return Upstream(
+            name="Grafana IRM",
+            base_url=self.settings.irm_url,
+            authorizer=self._irm_auth,
+            headers={"X-Grafana-URL": stack} if stack else {},
+            budgets=(self.irm_budget,),
+        )
