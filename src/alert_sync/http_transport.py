@@ -11,17 +11,14 @@ import email.utils
 import json
 import math
 import random
-import socket
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 from urllib.parse import urlencode
 
 import urllib3
-from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import (
     ConnectTimeoutError,
     HTTPError,
@@ -40,6 +37,7 @@ from alert_sync.errors import (
     UpstreamError,
 )
 from alert_sync.request_budget import RequestBudget
+from alert_sync.watchdog import POOLS, Watch, watched
 from alert_sync.wording import one_line
 
 T = TypeVar("T")
@@ -100,7 +98,7 @@ class HttpTransport:
 
     def __init__(self, *, connections: int = 8) -> None:
         self._pool = urllib3.PoolManager(num_pools=20, maxsize=connections, block=True, retries=False)
-        self._pool.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
+        self._pool.pool_classes_by_scheme = dict(POOLS)
 
     def get_json(self, call: Call) -> Any:
         """The parsed JSON body of a GET, which is repeated after failures that may heal."""
@@ -166,7 +164,7 @@ class HttpTransport:
                 raise PostponedError(call.upstream.name, call.operation, cause)
             if call.confirm is not None:
                 call.confirm()
-            with _watched(call.deadline) as watch, _translated(call, watch):
+            with watched(call.deadline) as watch, _translated(call, watch):
                 return self._exchange(call, consume)
 
     def _exchange(self, call: Call, consume: Callable[[Iterator[bytes]], T]) -> T:
@@ -204,58 +202,6 @@ class _TooManyRequests(Exception):  # noqa: N818 - never leaves this module; it 
         self.detail = detail
 
 
-class _Watch:
-    """Shuts the socket of the request that this thread is making once the deadline has passed."""
-
-    def __init__(self) -> None:
-        self.connection: HTTPConnection | None = None
-        self.has_cut = False
-
-    def cut(self) -> None:
-        self.has_cut = True
-        sock = self.connection.sock if self.connection is not None else None
-        if sock is not None:
-            # An error means that it was closed in the same moment: nothing is left to cut.
-            with suppress(OSError):
-                # The plain socket's method: an SSLSocket's own would disturb a read in the other thread.
-                socket.socket.shutdown(sock, socket.SHUT_RDWR)
-
-
-_current = threading.local()
-
-
-class _HttpConnection(HTTPConnection):
-    def request(self, *args: Any, **kwargs: Any) -> None:
-        _current.watch.connection = self
-        super().request(*args, **kwargs)
-
-
-class _HttpsConnection(HTTPSConnection):
-    def request(self, *args: Any, **kwargs: Any) -> None:
-        _current.watch.connection = self
-        super().request(*args, **kwargs)
-
-
-class _HttpPool(urllib3.HTTPConnectionPool):
-    ConnectionCls = _HttpConnection
-
-
-class _HttpsPool(urllib3.HTTPSConnectionPool):
-    ConnectionCls = _HttpsConnection
-
-
-@contextmanager
-def _watched(deadline: Deadline) -> Iterator[_Watch]:
-    watch = _current.watch = _Watch()
-    timer = threading.Timer(deadline.remaining(), watch.cut)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield watch
-    finally:
-        timer.cancel()
-
-
 @contextmanager
 def _place(call: Call) -> Iterator[bool]:
     with ExitStack() as places:
@@ -263,7 +209,7 @@ def _place(call: Call) -> Iterator[bool]:
 
 
 @contextmanager
-def _translated(call: Call, watch: _Watch) -> Iterator[None]:
+def _translated(call: Call, watch: Watch) -> Iterator[None]:
     """urllib3's errors become ours. Not chained: their text holds the URL, and an integration's URL is a secret."""
     try:
         yield
