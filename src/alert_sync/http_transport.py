@@ -7,9 +7,7 @@ socket if connecting, sending or the headers take longer.
 
 from __future__ import annotations
 
-import email.utils
 import json
-import math
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -37,6 +35,7 @@ from alert_sync.errors import (
     UpstreamError,
 )
 from alert_sync.request_budget import RequestBudget
+from alert_sync.retry_after import wait_asked_for
 from alert_sync.watchdog import POOLS, Watch, watched
 from alert_sync.wording import one_line
 
@@ -239,7 +238,7 @@ def _check_status(call: Call, response: urllib3.BaseHTTPResponse) -> None:
         return
     detail = _detail(call, response)
     if status == 429:
-        raise _TooManyRequests(_wait_asked_for(response.headers), detail)
+        raise _TooManyRequests(wait_asked_for(response.headers), detail)
     kind = TransientUpstreamError if status >= 500 or status == 408 else PermanentUpstreamError
     hint = ", a redirect, which is not followed (check the URL)" if 300 <= status < 400 else ""
     raise kind(call.upstream.name, call.operation, f"HTTP {status}{hint}{detail}", status=status)
@@ -258,27 +257,6 @@ def _detail(call: Call, response: urllib3.BaseHTTPResponse) -> str:
         for part in header.split():
             detail = detail.replace(part, "<secret>")
     return f": {one_line(detail, _DETAIL_LENGTH)}"
-
-
-def _wait_asked_for(headers: Mapping[str, str]) -> float:
-    """Seconds to wait after a 429, from Retry-After or IRM's RateLimit-Reset; one second if neither makes sense."""
-    for name in ("Retry-After", "RateLimit-Reset"):
-        wait = _seconds(headers.get(name, ""))
-        if wait is not None:
-            return wait
-    return 1.0
-
-
-def _seconds(text: str) -> float | None:
-    """Seconds to wait, from a number of them or an HTTP date; None for anything malformed, negative or infinite."""
-    try:
-        wait = float(text)
-    except ValueError:
-        try:
-            wait = email.utils.parsedate_to_datetime(text).timestamp() - time.time()
-        except (ValueError, TypeError, OverflowError):
-            return None
-    return max(wait, 0.1) if math.isfinite(wait) and wait >= 0 else None
 
 
 def _chunks(response: urllib3.BaseHTTPResponse, deadline: Deadline) -> Iterator[bytes]:
