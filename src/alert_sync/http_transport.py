@@ -46,6 +46,9 @@ CONNECT_TIMEOUT_SECONDS = 5.0
 SILENT_TIMEOUT_SECONDS = 30.0
 GET_ATTEMPTS = 3
 BACKOFF_SECONDS = 0.5
+MOST_WAITS = 5
+# A 429 stops all threads, as the server counts them together; but no longer than its own window, whatever it says.
+LONGEST_PAUSE_SECONDS = 60.0
 CHUNK_BYTES = 65_536
 # Far more than any answer that is not streamed: a page of 100 alert groups was measured at 165 kB.
 BODY_LIMIT_BYTES = 64 * 1024 * 1024
@@ -95,7 +98,8 @@ class Call:
 class HttpTransport:
     """One pool of connections, shared by all threads and runs."""
 
-    def __init__(self, *, connections: int = 8) -> None:
+    def __init__(self, *, connections: int = 8, backoff_seconds: float = BACKOFF_SECONDS) -> None:
+        self._backoff_seconds = backoff_seconds
         self._pool = urllib3.PoolManager(num_pools=20, maxsize=connections, block=True, retries=False)
         self._pool.pool_classes_by_scheme = dict(POOLS)
 
@@ -116,7 +120,7 @@ class HttpTransport:
             except PostponedError:
                 raise
             except TransientUpstreamError:
-                wait = BACKOFF_SECONDS * 2 ** (attempt - 1) * random.uniform(0.8, 1.2)  # noqa: S311 - spreads load
+                wait = self._backoff_seconds * 2 ** (attempt - 1) * random.uniform(0.8, 1.2)  # noqa: S311 - spreads load
                 if attempt == GET_ATTEMPTS or not call.deadline.allows(wait):
                     raise
             attempt += 1
@@ -140,20 +144,16 @@ class HttpTransport:
 
     def _with_waiting(self, call: Call, consume: Callable[[Iterator[bytes]], T]) -> T:
         """Send, and send again as long as the answer is 429 and the time that it names fits into the deadline."""
+        waits = 0
         while True:
             try:
                 return self._send(call, consume)
             except _TooManyRequests as refusal:
-                if not call.deadline.allows(refusal.wait_seconds):
-                    raise PostponedError(
-                        call.upstream.name,
-                        call.operation,
-                        f"HTTP 429, and the wait it asks for ({refusal.wait_seconds:.0f} s) is longer than this run has"
-                        f"{refusal.detail}",
-                        status=429,
-                    ) from None
                 for budget in call.upstream.budgets:
-                    budget.pause(refusal.wait_seconds)
+                    budget.pause(min(refusal.wait_seconds, LONGEST_PAUSE_SECONDS))
+                waits += 1
+                if waits > MOST_WAITS or not call.deadline.allows(refusal.wait_seconds):
+                    raise _postponed(call, refusal) from None
                 time.sleep(refusal.wait_seconds)
 
     def _send(self, call: Call, consume: Callable[[Iterator[bytes]], T]) -> T:
@@ -192,6 +192,11 @@ class HttpTransport:
         return self._pool.request(
             call.method, call.url, body=body, headers=headers, timeout=timeout, redirect=False, preload_content=False
         )
+
+
+def _postponed(call: Call, refusal: _TooManyRequests) -> PostponedError:
+    asked = f"HTTP 429, and the wait it asks for ({refusal.wait_seconds:.0f} s) is longer than this run has"
+    return PostponedError(call.upstream.name, call.operation, asked + refusal.detail, status=429)
 
 
 class _TooManyRequests(Exception):  # noqa: N818 - never leaves this module; it is an answer, not an error

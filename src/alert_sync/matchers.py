@@ -6,8 +6,8 @@ look-around and back-references; what both understand means the same).
 
 from __future__ import annotations
 
-import json
 import re
+import warnings
 from collections.abc import Iterable, Mapping
 
 from alert_sync.model import Matcher
@@ -51,21 +51,25 @@ def _matcher(name: str, operator: str, value: str) -> Matcher:
     )
     if matcher.is_regex:
         try:
-            re.compile(matcher.value)
-        except re.error as error:
+            _check_regex(matcher.value)
+        except (re.error, FutureWarning) as error:
             message = f"the regular expression {matcher.value!r} is not valid: {error}"
             raise ValueError(message) from error
     return matcher
 
 
+def _check_regex(text: str) -> None:
+    with warnings.catch_warnings():
+        # Python's word about [[:alpha:]], which it takes for something else than Alertmanager does.
+        warnings.simplefilter("error", FutureWarning)
+        re.compile(text)
+
+
 def _unquote(text: str) -> str:
     if not text.startswith('"'):
         return text
-    try:
-        return str(json.loads(text))
-    except ValueError:
-        # A backslash before anything else than JSON knows, as in "web\d+": the backslash is meant.
-        return re.sub(r'\\(["\\])', r"\1", text[1:-1])
+    # Any other backslash is meant as one, as in "web\d+" and "\bweb\b".
+    return re.sub(r'\\(["\\n])', lambda found: "\n" if found[1] == "n" else found[1], text[1:-1])
 
 
 def _holds(matcher: Matcher, value: str) -> bool:

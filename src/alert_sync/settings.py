@@ -135,7 +135,8 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     )
     faults = [*reader.faults, *_contradictions(settings)]
     if faults:
-        raise ConfigurationError(*faults)
+        # Two peers may share a fault; the sentence is the same.
+        raise ConfigurationError(*dict.fromkeys(faults))
     return settings
 
 
@@ -224,9 +225,7 @@ class _Reader:
         if urls:
             return tuple(dict.fromkeys(self._url("ALERTMANAGER_URL", url) for url in urls))
         host = self.text("ALERTMANAGER_HOST") or "localhost:9093"
-        if "/" in host:
-            self.faults.append("ALERTMANAGER_HOST must be host:port; for a URL with scheme use ALERTMANAGER_URL")
-        return (self._url("ALERTMANAGER_HOST", f"http://{host}"),)
+        return (self._url("ALERTMANAGER_HOST", "" if "/" in host else f"http://{host}"),)
 
     def irm_url(self) -> str:
         text = self.text("GRAFANA_IRM_URL")
@@ -249,9 +248,9 @@ class _Reader:
         except ValueError:
             parts, is_complete = urlsplit(""), False
         if not is_complete or not text.isascii() or not text.isprintable() or " " in text:
-            self.faults.append(f"{name} must be a URL with scheme and host, for example https://{_EXAMPLE_HOST[name]}")
+            self.faults.append(f"{name} must be {_WANTED[name]}")
             return ""
-        if parts.query or parts.fragment:
+        if "?" in text or "#" in text:
             self.faults.append(f"{name} must not have a query or fragment")
         if parts.username or parts.password:
             self.faults.append(f"{name} must not hold a user or password: {_INSTEAD[name]}")
@@ -268,11 +267,12 @@ class _Reader:
             return default
 
 
-_EXAMPLE_HOST = {
-    "ALERTMANAGER_URL": "alertmanager.example.com",
-    "ALERTMANAGER_HOST": "alertmanager.example.com:9093 (without the scheme)",
-    "GRAFANA_IRM_URL": "oncall-prod-eu-west-0.grafana.net/oncall",
-    "GRAFANA_STACK_URL": "mystack.grafana.net",
+_URL = "a URL with scheme and host, for example https://"
+_WANTED = {
+    "ALERTMANAGER_URL": f"{_URL}alertmanager.example.com",
+    "ALERTMANAGER_HOST": "host:port, for example alertmanager.example.com:9093; for a URL use ALERTMANAGER_URL",
+    "GRAFANA_IRM_URL": f"{_URL}oncall-prod-eu-west-0.grafana.net/oncall",
+    "GRAFANA_STACK_URL": f"{_URL}mystack.grafana.net",
 }
 _INSTEAD = {
     "ALERTMANAGER_URL": "use ALERTMANAGER_AUTH=basic and ALERTMANAGER_SECRET",
