@@ -170,7 +170,7 @@ def test_deadline_ends_every_call(proxy: FaultyProxy, fault: Fault, method: str)
     else:
         error = outcome(lambda: transport.post(call(proxy.url, method="POST", seconds=SHORT_SECONDS)))
 
-    if method == "GET" or isinstance(fault, NeverAnswer) or fault.is_head_too:  # type: ignore[attr-defined] # Trickle
+    if method == "GET" or fault != Trickle():
         assert isinstance(error, TransientUpstreamError)
         assert error.cause == "no complete answer in the time that this run has for it"
     assert time.monotonic() - begun < SHORT_SECONDS + 2
@@ -279,6 +279,17 @@ def test_post_is_never_repeated_blindly(proxy: FaultyProxy, fault: Fault, kind: 
 
     assert type(error) is kind
     assert len(proxy.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "head", [b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nServer: x\r\nContent-Le"], ids=["one", "two"]
+)
+def test_success_whose_headers_broke_off_is_not_believed(proxy: FaultyProxy, head: bytes) -> None:
+    proxy.inject(SendRaw(head))
+
+    error = outcome(lambda: quick_transport().post(call(proxy.url, method="POST")))
+
+    assert type(error) is TransientUpstreamError
 
 
 def test_post_that_was_turned_away_unseen_is_sent_again(proxy: FaultyProxy) -> None:
