@@ -42,7 +42,7 @@ def parse_event(event: Any) -> RunOptions | HttpRequest:
     if not isinstance(event, dict):
         raise EventError(f"the event must be a JSON object, not {type(event).__name__}; {_EXPECTED}")
     if event.get("source") in _SCHEDULERS:
-        return RunOptions(trigger=Trigger.SCHEDULE)
+        return _scheduled(event)
     if isinstance(event.get("requestContext"), dict) and "http" in event["requestContext"]:
         return _http_request(event)
     return _plain_options(event)
@@ -69,6 +69,14 @@ def http_options(request: HttpRequest) -> RunOptions:
 _EXPECTED = "expected an EventBridge schedule, an API Gateway HTTP API request (payload 2.0), or {dry_run, force}"
 
 
+def _scheduled(event: Mapping[str, Any]) -> RunOptions:
+    for name in _OPTIONS:
+        if name in event:
+            # Ignored, a wish for a dry run would be a run that writes.
+            raise EventError(f'{name} has no effect in a scheduled event: send {{"{name}": true}} alone')
+    return RunOptions(trigger=Trigger.SCHEDULE)
+
+
 def _plain_options(event: Mapping[str, Any]) -> RunOptions:
     for name, value in event.items():
         if name not in _OPTIONS:
@@ -85,6 +93,8 @@ def _http_request(event: Mapping[str, Any]) -> HttpRequest:
     except (KeyError, TypeError):
         raise EventError("the API Gateway event lacks requestContext.http.method or rawPath") from None
     query = event.get("queryStringParameters") or {}
+    if not isinstance(query, dict) or not all(isinstance(text, str) for text in query.values()):
+        raise EventError("queryStringParameters of the API Gateway event must be an object of texts")
     # Clients that cannot send an empty body send {}, in this spelling or in base64.
     has_body = event.get("body") not in (None, "", "{}", "e30=")
     return HttpRequest(method=method, path=path.rstrip("/") or "/", query=query, has_body=has_body)

@@ -26,7 +26,7 @@ HTTP_SECONDS = 24.0
 # For the report, its log lines and the metrics.
 RESERVE_SECONDS = 2.0
 
-logger = Logger(service=os.environ.get("POWERTOOLS_SERVICE_NAME", metrics.DEFAULT_SERVICE), use_rfc3339=True)
+logger = Logger(service=os.environ.get("POWERTOOLS_SERVICE_NAME") or metrics.DEFAULT_SERVICE, use_rfc3339=True)
 
 
 class _Environment:

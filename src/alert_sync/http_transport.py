@@ -164,13 +164,18 @@ class HttpTransport:
             if call.confirm is not None:
                 call.confirm()
             with watched(call.deadline) as watch, _translated(call, watch):
-                return self._exchange(call, consume)
+                result = self._exchange(call, consume)
+                if watch.has_cut:
+                    # Headers that end too early read like complete ones, with an empty body after them.
+                    raise TimeoutError
+                return result
 
     def _exchange(self, call: Call, consume: Callable[[Iterator[bytes]], T]) -> T:
         response = self._open(call)
         is_complete = False
         try:
             _check_status(call, response)
+            _check_framing(call, response)
             result = consume(_chunks(response, call.deadline))
             is_complete = True
         finally:
@@ -217,8 +222,10 @@ def _translated(call: Call, watch: Watch) -> Iterator[None]:
     """urllib3's errors become ours. Not chained: their text holds the URL, and an integration's URL is a secret."""
     try:
         yield
-    except (HTTPError, OSError) as error:
+    except (HTTPError, OSError, ContractError) as error:
         is_late = watch.has_cut or not call.deadline.remaining()
+        if isinstance(error, ContractError) and not is_late:
+            raise
         cause = "no complete answer in the time that this run has for it" if is_late else _cause(error)
         raise TransientUpstreamError(call.upstream.name, call.operation, cause) from None
 
@@ -247,6 +254,12 @@ def _check_status(call: Call, response: urllib3.BaseHTTPResponse) -> None:
     kind = TransientUpstreamError if status >= 500 or status == 408 else PermanentUpstreamError
     hint = ", a redirect, which is not followed (check the URL)" if 300 <= status < 400 else ""
     raise kind(call.upstream.name, call.operation, f"HTTP {status}{hint}{detail}", status=status)
+
+
+def _check_framing(call: Call, response: urllib3.BaseHTTPResponse) -> None:
+    """An answer to a write that does not say where it ends may have been cut off, even among its headers."""
+    if call.method == "POST" and response.length_remaining is None and not response.chunked:
+        raise TransientUpstreamError(call.upstream.name, call.operation, "the answer does not say where it ends")
 
 
 def _detail(call: Call, response: urllib3.BaseHTTPResponse) -> str:

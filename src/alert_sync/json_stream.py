@@ -66,7 +66,7 @@ class _Text:
         self.next_character(peek=True)
         while True:
             try:
-                value, self._position = self._parse(self._buffer, self._position)
+                value, end = self._parse(self._buffer, self._position)
             except json.JSONDecodeError:
                 # Doubling what is there keeps a huge element from being parsed once per chunk.
                 if not self._take_in(len(self._buffer) - self._position):
@@ -74,7 +74,12 @@ class _Text:
             except RecursionError:
                 raise ValueError("nested too deeply") from None
             else:
-                return value
+                length = end - self._position
+                # The rest of a number may be in the next chunk, the `5` of `1e+5` too, of which `e+` is here already.
+                may_go_on = isinstance(value, (int, float)) and len(self._buffer) - end <= len("e+")
+                if not may_go_on or not self._take_in(1):
+                    self._position += length
+                    return value
 
     def _take_in(self, characters: int) -> bool:
         """Drop what was consumed and add at least so many characters; False when nothing more came."""

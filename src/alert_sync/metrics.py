@@ -51,7 +51,7 @@ METRICS: Mapping[str, MetricUnit] = MappingProxyType(
 def emit(report: Report, *, irm_requests: int, is_cold_start: bool) -> None:
     """Write one run's metrics."""
     metrics = Metrics(namespace=NAMESPACE)
-    if metrics.service is None:
+    if not metrics.service:
         metrics.service = DEFAULT_SERVICE
     for name, value in _values(report, irm_requests=irm_requests, is_cold_start=is_cold_start).items():
         metrics.add_metric(name=name, unit=METRICS[name], value=value)

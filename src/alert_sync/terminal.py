@@ -52,11 +52,11 @@ class Terminal:
         """One alert group: its members, the silences over them, the verdict and what follows from it."""
         group = finding.alert_group
         lines = [
-            f"{self._coloured(group.title or group.id, _BOLD)}  ({group.id}, {_state(finding)})",
-            *([f"  {group.url}"] if group.url else []),
+            f"{self._coloured(_harmless(group.title) or group.id, _BOLD)}  ({group.id}, {_state(finding)})",
+            *([f"  {_harmless(group.url)}"] if group.url else []),
             "",
             "members in Alertmanager:" if finding.members else "members in Alertmanager: none",
-            *(line for member in finding.members for line in _member_lines(member)),
+            *(_harmless(line) for member in finding.members for line in _member_lines(member)),
             "",
             f"verdict: {self._coloured(finding.verdict.value, _BOLD)}: {finding.reason}",
             f"rule:    {RULES[finding.verdict]}",
@@ -133,6 +133,11 @@ def _member_lines(member: Member) -> list[str]:
         ),
         *(f"    {how} {', '.join(ids)}" for how, ids in held_by.items() if ids),
     ]
+
+
+def _harmless(text: str) -> str:
+    """Free text from another system, without what could move the cursor."""
+    return "".join(character if character.isprintable() else " " for character in text)
 
 
 def _kept_row(finding: Finding) -> tuple[str, ...]:

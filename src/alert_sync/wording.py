@@ -57,7 +57,9 @@ def moment(time: datetime) -> str:
 
 def one_line(text: str, length: int) -> str:
     """Free text from another system, made harmless for a log line: no control characters, bounded."""
-    flat = " ".join("".join(character if character.isprintable() else " " for character in text).split())
+    if not text.isprintable():
+        text = "".join(character if character.isprintable() else " " for character in text)
+    flat = " ".join(text.split())
     return flat if len(flat) <= length else flat[: length - 1] + "…"
 
 
