@@ -77,7 +77,7 @@ class Deployed:
             "POWERTOOLS_SERVICE_NAME": "my-stack",
         }
         return LambdaRuntime(
-            self.artifact, environment={**settings, **(environment or {})}, timeout_seconds=timeout_seconds
+            self.artifact, environment={**variables, **(environment or {})}, timeout_seconds=timeout_seconds
         )
 
 
