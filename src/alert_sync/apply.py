@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 from alert_sync.deadline import Deadline
 from alert_sync.errors import PermanentUpstreamError, PostponedError, UpstreamError
@@ -153,8 +153,7 @@ class Applier:
         if len(ids) <= SINGLE_READS:
             states = {each: self.irm.read_alert_group(each, self.deadline).state for each in sorted(ids)}
             return {each for each, state in states.items() if not is_as_wanted(state, SilencedAction.RESOLVE)}
-        now = datetime.now().astimezone()
-        return ids & {group.id for group in self.irm.read(self.deadline, now=now).alert_groups}
+        return ids & {group.id for group in self.irm.read(self.deadline, now=datetime.now(UTC)).alert_groups}
 
     def _add_note(self, change: Change, run_id: str) -> str:
         try:
