@@ -65,6 +65,15 @@ class IrmClient:
                     groups[group.id] = group
         return IrmSnapshot(alert_groups=tuple(groups.values()), unreadable=unreadable)
 
+    def read_open_ids(self, deadline: Deadline, *, now: datetime) -> frozenset[str]:
+        """The ids of all open alert groups, and nothing else of them: a second whole snapshot may be 150 MB.
+
+        Raises:
+            UpstreamError: a page could not be read.
+        """
+        items = (item for state in _OPEN_FILTERS for item in self._listed(state, now, deadline))
+        return frozenset(item["id"] for item in items if isinstance(item, dict) and isinstance(item.get("id"), str))
+
     def read_alert_group(self, alert_group_id: str, deadline: Deadline) -> AlertGroup:
         """One alert group as it is now.
 
@@ -105,10 +114,9 @@ class IrmClient:
             self._call("add resolution note", "/resolution_notes/", deadline, method="POST", json_body=body)
         )
 
-    def check(self, deadline: Deadline) -> None:
+    def check(self, deadline: Deadline, *, now: datetime) -> None:
         """Ask for one alert group, which shows that the URL and the token are good for reading."""
-        # IRM refuses a range without an end. Nothing lies in this one, so the answer is small.
-        self._page("new", 1, 1, f"{_BEGINNING}_{_BEGINNING}", deadline)
+        self._page("new", 1, 1, _range_until(now), deadline)
 
     def _act(self, alert_group_id: str, action: str, deadline: Deadline, confirm: Confirm, body: object = None) -> None:
         path = f"/alert_groups/{_quoted(alert_group_id)}/{action}/"
@@ -116,8 +124,8 @@ class IrmClient:
         self._transport.post(call)
 
     def _listed(self, state: str, now: datetime, deadline: Deadline) -> Iterator[Any]:
-        """The items of all pages of one state. The end lies a day ahead, in case the server's clock does."""
-        started_at = f"{_BEGINNING}_{now + timedelta(days=1):%Y-%m-%dT%H:%M:%S}"
+        """The items of all pages of one state."""
+        started_at = _range_until(now)
         page, has_next = 1, True
         while has_next:
             body = self._page(state, page, PAGE_SIZE, started_at, deadline)
@@ -136,6 +144,11 @@ class IrmClient:
 
     def _call(self, operation: str, path: str, deadline: Deadline, **more: Any) -> Call:
         return Call(upstream=self._upstream, operation=operation, path=f"/api/v1{path}", deadline=deadline, **more)
+
+
+def _range_until(now: datetime) -> str:
+    """From the beginning to a day ahead, in case the server's clock is. IRM refuses a range without an end."""
+    return f"{_BEGINNING}_{now + timedelta(days=1):%Y-%m-%dT%H:%M:%S}"
 
 
 def _quoted(text: str) -> str:

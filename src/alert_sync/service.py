@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 
 from alert_sync.alertmanager import AlertmanagerClient
 from alert_sync.credentials import BasicAuth, NoAuth, Secret, TokenAuth
@@ -60,7 +61,7 @@ class Service:
         checks: dict[str, Callable[[], object]] = {
             "secret": self._irm_auth.token,
             "alertmanager": lambda: self.alertmanager.check(deadline.within(deadline.remaining() / 2)),
-            "irm": lambda: self.irm.check(deadline),
+            "irm": lambda: self._check_irm(deadline),
         }
         for name, check in checks.items():
             try:
@@ -68,6 +69,11 @@ class Service:
             except ReconcilerError as error:
                 faults[name] = str(error)
         return faults
+
+    def _check_irm(self, deadline: Deadline) -> None:
+        """IRM answers, and the token may do what the settings ask for."""
+        self._resolve_through()
+        self.irm.check(deadline)
 
     def _resolve_through(self) -> ResolveThrough:
         is_service_account = self._irm_auth.is_service_account

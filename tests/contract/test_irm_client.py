@@ -247,7 +247,7 @@ def test_recorded_unknown_stack_is_a_429_too() -> None:
     asked = recording.asked_as("GET", LIST.format("new", 1).replace("100", "1"))
 
     with replay(asked) as server, pytest.raises(PostponedError, match=r"350 s.*Organization being synced"):
-        client_of(server.url).check(deadline())
+        client_of(server.url).check(deadline(), now=NOW)
 
 
 # --- the fake

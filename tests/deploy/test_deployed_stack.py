@@ -1,0 +1,271 @@
+"""The project deployed as a person would, with the real `sam build` and `sam deploy`, to an emulated account.
+
+What this cannot prove is listed in docs/deploying.md.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.credentials import Credentials
+
+from alert_sync.metrics import METRICS, NAMESPACE
+from tests.deploy.conftest import Stack, Upstreams
+from tests.deploy.sam_project import SamFailedError, SamProject
+from tests.support.ministack import REGION, MiniStack
+from tests.support.waiting import wait_for
+
+ACCOUNT = "000000000000"
+
+NewCaller = Callable[[str], Credentials]
+
+
+@pytest.fixture
+def new_caller(aws: MiniStack, stack: Stack) -> NewCaller:
+    """Return a function that makes a person who may call one route: `POST/reconcile`."""
+    iam = aws.client("iam")
+    api_id = stack.output("ApiUrl").removeprefix("https://").partition(".")[0]
+
+    def create(route: str) -> Credentials:
+        name = f"caller-{route.replace('/', '-')}"
+        resource = f"arn:aws:execute-api:{REGION}:{ACCOUNT}:{api_id}/$default/{route}"
+        statement = {"Effect": "Allow", "Action": "execute-api:Invoke", "Resource": resource}
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        iam.create_user(UserName=name)
+        iam.put_user_policy(UserName=name, PolicyName="call", PolicyDocument=policy)
+        key = iam.create_access_key(UserName=name)["AccessKey"]
+        return Credentials(key["AccessKeyId"], key["SecretAccessKey"])
+
+    return create
+
+
+def _built_with(project: SamProject, name: str, *changes: tuple[str, str]) -> Path:
+    """Return the built template with some of its text changed, beside the original: the bundle's path is relative."""
+    text = project.built_template().read_text()
+    for before, after in changes:
+        assert text.count(before) == 1, f"{before!r} is in the built template {text.count(before)} times"
+        text = text.replace(before, after)
+    changed = project.built_template().with_name(f"{name}.yaml")
+    changed.write_text(text)
+    return changed
+
+
+def _configuration(stack: Stack) -> dict[str, Any]:
+    name = stack.output("FunctionName")
+    return dict(stack.aws.client("lambda").get_function_configuration(FunctionName=name))
+
+
+# --- the schedule
+
+
+@pytest.fixture(scope="module")
+def silenced_group(stack: Stack, upstreams: Upstreams) -> str:
+    """Return the id of an alert group whose only alert was silenced, after a scheduled run that has seen it."""
+    upstreams.alertmanager.post_alerts({"alertname": "DiskFull", "cluster": "eu"})
+    wait_for(upstreams.irm.alert_groups, what="IRM to open an alert group")
+    upstreams.alertmanager.silence({"alertname": "DiskFull"}, comment="the disk is being replaced")
+    wait_for(lambda: _changes(stack), what="a scheduled run that changes something")
+    return upstreams.irm.alert_groups()[0].id
+
+
+def _changes(stack: Stack) -> list[dict[str, Any]]:
+    return [change for report in stack.reports("schedule") for change in report["changes"]]
+
+
+def test_scheduled_run_resolves_what_is_silenced_and_says_why(
+    stack: Stack, upstreams: Upstreams, silenced_group: str
+) -> None:
+    (change,) = _changes(stack)
+
+    assert upstreams.irm.resolved_ids == [silenced_group]
+    assert (change["alert_group_id"], change["change"], change["outcome"]) == (silenced_group, "resolve", "applied")
+    assert "the disk is being replaced" in change["reason"]
+
+
+@pytest.mark.usefixtures("silenced_group")
+def test_log_tables_of_the_dashboard_ask_for_what_the_log_holds(stack: Stack) -> None:
+    cloudwatch = stack.aws.client("cloudwatch")
+    dashboard = json.loads(cloudwatch.get_dashboard(DashboardName=f"alert-sync-{REGION}")["DashboardBody"])
+    queries = [widget["properties"]["query"] for widget in dashboard["widgets"] if widget["type"] == "log"]
+    asked = {name for query in queries for name in re.findall(r"[a-z_.]+", query.split("| fields")[1].split("|")[0])}
+
+    logged = {name for document in stack.log_documents() for name in _field_names(document)}
+
+    assert asked - logged <= {"error", "report.error"}  # there only when something has failed
+    assert all(query.startswith(f"SOURCE '{stack.output('LogGroupName')}'") for query in queries)
+
+
+def _field_names(document: dict[str, Any]) -> set[str]:
+    inner = {f"{name}.{key}" for name, value in document.items() if isinstance(value, dict) for key in value}
+    return {*document, *inner}
+
+
+def test_each_run_writes_every_metric_under_the_name_of_the_stack(stack: Stack) -> None:
+    stack.invoke({})
+
+    document = next(document for document in reversed(stack.log_documents()) if "_aws" in document)
+    (directive,) = document["_aws"]["CloudWatchMetrics"]
+    assert (directive["Namespace"], directive["Dimensions"], document["service"]) == (
+        NAMESPACE,
+        [["service"]],
+        "alert-sync",
+    )
+    assert {metric["Name"]: metric["Unit"] for metric in directive["Metrics"]} == {
+        name: str(unit.value) for name, unit in METRICS.items()
+    }
+
+
+def test_run_that_nobody_foresaw_leaves_its_event_in_the_dead_letter_queue(stack: Stack, aws: MiniStack) -> None:
+    event = {"no": "known kind"}
+    name = stack.output("FunctionName")
+
+    aws.client("lambda").invoke(FunctionName=name, InvocationType="Event", Payload=json.dumps(event))
+
+    queue = {"QueueUrl": stack.output("DeadLetterQueueUrl"), "WaitTimeSeconds": 1}
+    messages = wait_for(lambda: aws.client("sqs").receive_message(**queue).get("Messages"), what="a dead letter")
+    assert json.loads(messages[0]["Body"])["requestPayload"] == event
+
+
+# --- the HTTP API
+
+
+def test_anybody_may_ask_whether_the_process_lives(stack: Stack) -> None:
+    answer = stack.call("GET", "/healthz")
+
+    assert (answer.status, answer.json()) == (200, {"status": "ok"})
+
+
+@pytest.mark.parametrize(("method", "path"), [("POST", "/reconcile"), ("GET", "/readyz")])
+def test_unsigned_call_is_refused(stack: Stack, method: str, path: str) -> None:
+    assert stack.call(method, path).status == 403
+
+
+def test_signed_call_reconciles(stack: Stack, new_caller: NewCaller) -> None:
+    answer = stack.call("POST", "/reconcile?dry_run=true", signed_by=new_caller("POST/reconcile"))
+
+    report = answer.json()
+    assert (answer.status, report["trigger"], report["status"], report["dry_run"]) == (200, "http", "success", True)
+
+
+def test_caller_without_permission_for_the_route_is_refused(stack: Stack, new_caller: NewCaller) -> None:
+    assert stack.call("POST", "/reconcile", signed_by=new_caller("GET/readyz")).status == 403
+
+
+def test_stack_is_ready_once_the_token_is_in_its_secret(stack: Stack, new_caller: NewCaller) -> None:
+    answer = stack.call("GET", "/readyz", signed_by=new_caller("GET/readyz*"))
+
+    assert (answer.status, answer.json()) == (200, {"status": "ready"})
+
+
+# --- what the stack is made of
+
+
+def test_alarms_and_dashboard_are_there_under_the_name_of_the_stack(stack: Stack) -> None:
+    cloudwatch = stack.aws.client("cloudwatch")
+
+    alarms = cloudwatch.describe_alarms(AlarmNamePrefix="alert-sync-")["MetricAlarms"]
+    (dashboard,) = cloudwatch.list_dashboards(DashboardNamePrefix="alert-sync-")["DashboardEntries"]
+
+    assert (len(alarms), dashboard["DashboardName"]) == (9, f"alert-sync-{REGION}")
+
+
+def test_log_holds_no_token_and_ends_after_its_retention(stack: Stack, aws: MiniStack, upstreams: Upstreams) -> None:
+    stack.invoke({})
+    name = stack.output("LogGroupName")
+
+    (group,) = aws.client("logs").describe_log_groups(logGroupNamePrefix=name)["logGroups"]
+
+    assert (group["logGroupName"], group["retentionInDays"]) == ("/aws/lambda/alert-sync", 30)
+    assert upstreams.irm.admin.token not in "".join(aws.log_lines(name))
+
+
+def test_function_runs_on_what_the_template_says(stack: Stack) -> None:
+    found = _configuration(stack)
+
+    assert {name: found[name] for name in ("Runtime", "Architectures", "MemorySize", "Timeout", "Handler")} == {
+        "Runtime": "python3.13",
+        "Architectures": ["arm64"],
+        "MemorySize": 512,
+        "Timeout": 120,
+        "Handler": "alert_sync.handler.lambda_handler",
+    }
+
+
+# --- its life
+
+
+def test_second_deployment_changes_nothing(stack: Stack, project: SamProject, upstreams: Upstreams) -> None:
+    before = (stack.describe().get("LastUpdatedTime"), _configuration(stack)["LastModified"])
+
+    said = project.deploy("alert-sync", {**upstreams.parameters(), "ReconcileInterval": 60})
+
+    assert "No changes to deploy" in said
+    assert (stack.describe().get("LastUpdatedTime"), _configuration(stack)["LastModified"]) == before
+
+
+def test_contradictory_parameters_are_refused_before_anything_is_changed(
+    stack: Stack, project: SamProject, upstreams: Upstreams
+) -> None:
+    contradiction = {**upstreams.parameters(), "ReconcileInterval": 60, "AlertmanagerAuth": "basic"}
+
+    with pytest.raises(SamFailedError, match="need AlertmanagerSecretArn"):
+        project.deploy("alert-sync", contradiction)
+
+    assert stack.describe()["StackStatus"] == "CREATE_COMPLETE"
+
+
+def test_role_without_the_permission_to_read_the_secret_fails_and_says_so(
+    aws: MiniStack, project: SamProject, upstreams: Upstreams
+) -> None:
+    template = _built_with(project, "forbidden", ("secretsmanager:GetSecretValue", "secretsmanager:DescribeSecret"))
+    project.deploy("forbidden", {**upstreams.parameters(), "ReconcileInterval": 0}, template=template)
+    forbidden = Stack("forbidden", aws)
+    forbidden.put_token(upstreams.irm.admin.token)
+
+    report = forbidden.invoke({})
+
+    assert (report["status"], report["changes"]) == ("failed", [])
+    assert "secretsmanager:GetSecretValue" in report["error"] or "AccessDenied" in report["error"]
+    assert forbidden.output("GrafanaTokenSecretArn") in report["error"]
+
+
+def test_stack_without_a_token_says_so_survives_a_failing_update_and_leaves_its_secret(
+    aws: MiniStack, project: SamProject, upstreams: Upstreams
+) -> None:
+    """One life of one stack, because each step needs the one before."""
+    parameters = {**upstreams.parameters(), "ReconcileInterval": 0}
+    project.deploy("short-lived", parameters)
+    short_lived = Stack("short-lived", aws)
+    secret = short_lived.output("GrafanaTokenSecretArn")
+
+    report = short_lived.invoke({})
+    assert (report["status"], "has no value yet" in report["error"]) == ("failed", True), report
+
+    handler = "Handler: alert_sync.handler.lambda_handler"
+    layer = f"Layers: ['arn:aws:lambda:{REGION}:{ACCOUNT}:layer:nowhere:1']"
+    failing = _built_with(project, "failing", (handler, f"{handler}\n      {layer}"))
+    with pytest.raises(SamFailedError):
+        project.deploy("short-lived", {**parameters, "MemorySize": 1024, "LogRetentionDays": 7}, template=failing)
+    (group,) = aws.client("logs").describe_log_groups(logGroupNamePrefix="/aws/lambda/short-lived")["logGroups"]
+    assert short_lived.describe()["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE"
+    assert (_configuration(short_lived)["MemorySize"], group["retentionInDays"]) == (512, 30)
+
+    short_lived.put_token("the token of a person")
+    project.delete("short-lived")
+    assert aws.client("secretsmanager").get_secret_value(SecretId=secret)["SecretString"] == "the token of a person"
+    assert _left_of(aws, "short-lived") == []
+
+
+def _left_of(aws: MiniStack, stack: str) -> list[str]:
+    """Return what can be found of a stack by its name, beside its secret."""
+    functions = [each["FunctionName"] for each in aws.client("lambda").list_functions()["Functions"]]
+    groups = [each["logGroupName"] for each in aws.client("logs").describe_log_groups()["logGroups"]]
+    alarms = [each["AlarmName"] for each in aws.client("cloudwatch").describe_alarms()["MetricAlarms"]]
+    queues = aws.client("sqs").list_queues().get("QueueUrls", [])
+    roles = [each["RoleName"] for each in aws.client("iam").list_roles()["Roles"]]
+    return [name for name in (*functions, *groups, *alarms, *queues, *roles) if stack in name]
