@@ -28,6 +28,7 @@ from alert_sync.terminal import Terminal, explanation_document
 
 DONE, FAILED, NOT_EMPTY = 0, 1, 2
 _DEFAULT_SECONDS = 300
+_MOST_SECONDS = 86_400
 
 
 def main(arguments: Sequence[str], environ: Mapping[str, str], output: TextIO) -> int:
@@ -83,10 +84,19 @@ class _Parser(argparse.ArgumentParser):
         self.exit(FAILED, f"{self.prog}: error: {message}\n")
 
 
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds <= _MOST_SECONDS:
+        raise argparse.ArgumentTypeError(f"must be more than 0 and at most {_MOST_SECONDS}")
+    return seconds
+
+
 def _parser() -> argparse.ArgumentParser:
     common = _Parser(add_help=False)
     common.add_argument("--output", choices=("table", "json"), default="table", help="default: table")
-    common.add_argument("--timeout", type=float, default=_DEFAULT_SECONDS, metavar="SECONDS", help="for the whole run")
+    common.add_argument(
+        "--timeout", type=_seconds, default=_DEFAULT_SECONDS, metavar="SECONDS", help="for the whole run"
+    )
     guarded = _Parser(add_help=False)
     guarded.add_argument("--force", action="store_true", help="lift the guards for this run")
     parser = _Parser(

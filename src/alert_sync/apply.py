@@ -153,7 +153,7 @@ class Applier:
         if len(ids) <= SINGLE_READS:
             states = {each: self.irm.read_alert_group(each, self.deadline).state for each in sorted(ids)}
             return {each for each, state in states.items() if not is_as_wanted(state, SilencedAction.RESOLVE)}
-        return ids & {group.id for group in self.irm.read(self.deadline, now=datetime.now(UTC)).alert_groups}
+        return ids & self.irm.read_open_ids(self.deadline, now=datetime.now(UTC))
 
     def _add_note(self, change: Change, run_id: str) -> str:
         try:

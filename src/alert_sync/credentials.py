@@ -25,6 +25,8 @@ class Secret:
         self._read = read
         self._text: str | None = None
         self._lock = threading.Lock()
+        self.version = 0
+        """Counts how often another text was found."""
 
     def text(self) -> str:
         """The text as it was read last."""
@@ -33,24 +35,26 @@ class Secret:
                 self._text = self._read()
             return self._text
 
-    def renew(self) -> bool:
-        """Read it again; True if it is another one now, because somebody rotated it."""
-        before = self.text()
+    def renew(self, refused: int) -> bool:
+        """Read it again, unless another thread has; True if there is a newer version than the one refused."""
         with self._lock:
-            # Another thread may have renewed it while this one waited.
-            if self._text == before:
-                self._text = self._read()
-            return self._text != before
+            if self.version == refused:
+                text = self._read()
+                self.version += text != self._text
+                self._text = text
+            return self.version != refused
 
 
 class NoAuth:
     """Nothing to prove."""
 
+    version = 0
+
     def headers(self, method: str, url: str, body: bytes) -> Mapping[str, str]:  # noqa: ARG002 - the protocol's
         """No headers."""
         return {}
 
-    def renew(self) -> bool:
+    def renew(self, refused: int) -> bool:  # noqa: ARG002 - the protocol's
         """Nothing to renew."""
         return False
 
@@ -66,9 +70,14 @@ class TokenAuth:
         """The Authorization header."""
         return {"Authorization": f"{self._scheme} {self.token()}".lstrip()}
 
-    def renew(self) -> bool:
+    @property
+    def version(self) -> int:
+        """The secret's."""
+        return self._secret.version
+
+    def renew(self, refused: int) -> bool:
         """Whether the secret has another value now."""
-        return self._secret.renew()
+        return self._secret.renew(refused)
 
     def token(self) -> str:
         """The bare token.
@@ -98,9 +107,14 @@ class BasicAuth:
         pair = f"{_field(name, text, 'username')}:{_field(name, text, 'password')}"
         return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
 
-    def renew(self) -> bool:
+    @property
+    def version(self) -> int:
+        """The secret's."""
+        return self._secret.version
+
+    def renew(self, refused: int) -> bool:
         """Whether the secret has another value now."""
-        return self._secret.renew()
+        return self._secret.renew(refused)
 
 
 def _field(secret_name: str, text: str, field: str) -> str:

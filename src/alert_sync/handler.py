@@ -6,6 +6,7 @@ Everything that every run needs is imported and made while Lambda starts the env
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -22,7 +23,7 @@ from alert_sync.secrets_store import SecretStore
 from alert_sync.service import Service
 
 # API Gateway gives up after 30 s, and a cold start comes before the run.
-HTTP_SECONDS = 24.0
+HTTP_SECONDS = 25.0
 # For the report, its log lines and the metrics.
 RESERVE_SECONDS = 2.0
 
@@ -36,7 +37,8 @@ class _Environment:
         self.is_cold = True
         self.secrets = SecretStore()
         self._service: Service | None = None
-        if os.environ.get("GRAFANA_IRM_TOKEN_SECRET") and os.environ.get("AWS_REGION"):
+        # Lambda sets AWS_REGION too, but this is the one that botocore reads.
+        if os.environ.get("GRAFANA_IRM_TOKEN_SECRET") and os.environ.get("AWS_DEFAULT_REGION"):
             self.secrets.open()
 
     def service(self) -> Service:
@@ -84,13 +86,22 @@ def _run(options: RunOptions, deadline: Deadline, context: Any) -> Report:
     request = RunRequest(run_id=run_id, trigger=options.trigger, dry_run=options.dry_run, force=options.force)
     is_cold, _environment.is_cold = _environment.is_cold, False
     before = _environment.irm_requests()
-    report = failed_report(empty_report(request, None), ReconcilerError("an error that nobody foresaw; see the log"))
+    report = _unforeseen(request)
     try:
         report = _reconcile(request, deadline)
     finally:
         log_run(logger, report)
         metrics.emit(report, irm_requests=_environment.irm_requests() - before, is_cold_start=is_cold)
     return report
+
+
+def _unforeseen(request: RunRequest) -> Report:
+    """The report of a run that breaks off, anywhere between the first read and the last write."""
+    error = ReconcilerError("an error that nobody foresaw; the log has its trace")
+    return replace(
+        failed_report(empty_report(request, None), error),
+        message="the run broke off; what it had changed by then is not known",
+    )
 
 
 def _reconcile(request: RunRequest, deadline: Deadline) -> Report:

@@ -61,8 +61,12 @@ class Authorizer(Protocol):
     def headers(self, method: str, url: str, body: bytes) -> Mapping[str, str]:
         """The headers for this one request."""
 
-    def renew(self) -> bool:
-        """Look for a newer credential after a refusal; True if there is one."""
+    @property
+    def version(self) -> int:
+        """Another number whenever the credential is another one."""
+
+    def renew(self, refused: int) -> bool:
+        """Look for a newer credential after that version was refused; True if there is one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,10 +139,11 @@ class HttpTransport:
         self._with_renewal(call, lambda chunks: sum(len(chunk) for chunk in _bounded(call, chunks)))
 
     def _with_renewal(self, call: Call, consume: Callable[[Iterator[bytes]], T]) -> T:
+        version = call.upstream.authorizer.version
         try:
             return self._with_waiting(call, consume)
         except PermanentUpstreamError as error:
-            if not error.is_refused_credential or not call.upstream.authorizer.renew():
+            if not error.is_refused_credential or not call.upstream.authorizer.renew(version):
                 raise
         return self._with_waiting(call, consume)
 
@@ -161,6 +166,9 @@ class HttpTransport:
             if not placed:
                 cause = "not sent: the request budget leaves no place before this run's deadline"
                 raise PostponedError(call.upstream.name, call.operation, cause)
+            if not call.deadline.remaining():
+                # Sent now it could still arrive, and nobody would hear what became of it.
+                raise PostponedError(call.upstream.name, call.operation, "not sent: this run has no time left")
             if call.confirm is not None:
                 call.confirm()
             with watched(call.deadline) as watch, _translated(call, watch):

@@ -105,7 +105,7 @@ def _fingerprint_of(alert: Mapping[str, Any]) -> str:
 
 
 def _labels(value: Any) -> dict[str, str]:
-    """The same object once it is known to hold texts: the webhook is kept anyway, and a copy would cost as much again."""
+    """The same object, once it is known to hold texts only: the webhook is kept anyway, so a copy would be waste."""
     if not all(isinstance(name, str) and isinstance(each, str) for name, each in value.items()):
         raise TypeError("a label is not a text")
     labels: dict[str, str] = value

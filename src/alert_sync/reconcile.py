@@ -11,10 +11,11 @@ from datetime import UTC, datetime
 from alert_sync.alertmanager import AlertmanagerClient
 from alert_sync.apply import Applier, Freshness
 from alert_sync.deadline import Deadline
-from alert_sync.errors import ReconcilerError, UnsafePlanError
+from alert_sync.errors import EventError, ReconcilerError, UnsafePlanError
 from alert_sync.inbound import InboundClient
 from alert_sync.irm import IrmClient
 from alert_sync.model import (
+    AlertGroupState,
     AlertmanagerSnapshot,
     Change,
     ChangeResult,
@@ -65,9 +66,12 @@ class Reconciler:
         """The verdict on one alert group, and the change that a run would make.
 
         Raises:
+            EventError: the alert group is resolved already.
             UpstreamError: one of the systems could not be read.
         """
         group = self.irm.read_alert_group(alert_group_id, deadline)
+        if group.state is AlertGroupState.RESOLVED:
+            raise EventError(f"alert group {group.id} is resolved: a run looks at open ones only")
         plan = self._plan(IrmSnapshot(alert_groups=(group,)), self.alertmanager.read(deadline))
         if plan.changes:
             return plan.changes[0].finding, plan.changes[0]

@@ -9,13 +9,21 @@ from typing import Any
 
 import botocore.session
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    NoCredentialsError,
+    NoRegionError,
+    PartialCredentialsError,
+    ProfileNotFound,
+)
 
 from alert_sync.errors import ConfigurationError, PermanentUpstreamError, TransientUpstreamError, UpstreamError
 
 _NAME = "AWS Secrets Manager"
 _CONFIG = Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 2, "mode": "standard"})
-_REFUSED = "{code}: may this function's role read it (secretsmanager:GetSecretValue, kms:Decrypt)?"
+_DENIED_CODES = frozenset({"AccessDeniedException", "DecryptionFailure"})
+_HINT = ": may this function's role read it (secretsmanager:GetSecretValue, kms:Decrypt)?"
 _HEALING_CODES = frozenset({"InternalServiceError", "ThrottlingException", "RequestTimeout", "ServiceUnavailable"})
 
 
@@ -42,7 +50,9 @@ class SecretStore:
             answer = self.open().get_secret_value(SecretId=secret_id)
         except ClientError as error:
             raise _translated(secret_id, error) from error
-        except (NoRegionError, NoCredentialsError) as error:
+        except NoRegionError as error:
+            raise ConfigurationError(f"secret {secret_id} cannot be read without AWS_DEFAULT_REGION") from error
+        except (NoCredentialsError, PartialCredentialsError, ProfileNotFound) as error:
             raise ConfigurationError(f"secret {secret_id} cannot be read: {error}") from error
         except BotoCoreError as error:
             cause = f"{secret_id}: {type(error).__name__}"
@@ -63,4 +73,9 @@ def _translated(secret_id: str, error: ClientError) -> ConfigurationError | Upst
         )
     if code in _HEALING_CODES or (status or 0) >= 500:
         return TransientUpstreamError(_NAME, "read secret", f"{secret_id}: {code}", status=status)
-    return PermanentUpstreamError(_NAME, "read secret", f"{secret_id}: {_REFUSED.format(code=code)}", status=status)
+    if code == "InvalidRequestException":
+        return ConfigurationError(
+            f"secret {secret_id} is scheduled for deletion: aws secretsmanager restore-secret --secret-id {secret_id}"
+        )
+    cause = f"{secret_id}: {code}{_HINT if code in _DENIED_CODES else ''}"
+    return PermanentUpstreamError(_NAME, "read secret", cause, status=status)

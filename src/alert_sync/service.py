@@ -73,7 +73,7 @@ class Service:
     def _check_irm(self, deadline: Deadline) -> None:
         """IRM answers, and the token may do what the settings ask for."""
         self._resolve_through()
-        self.irm.check(deadline)
+        self.irm.check(deadline, now=datetime.now(UTC))
 
     def _resolve_through(self) -> ResolveThrough:
         is_service_account = self._irm_auth.is_service_account

@@ -32,7 +32,7 @@ def active_reason(active: Sequence[Member], members: Sequence[Member]) -> str:
 
 
 def silenced_reason(members: Sequence[Member], *, until: datetime) -> str:
-    """Every member is under a silence that holds: by whom, why, and until when all of them are."""
+    """Every member is under a silence that holds: by whom, why, and until when every one still is."""
     silences = {silence.id: silence for member in members for silence in member.silences}
     who = _listed(sorted({_author_and_comment(silence) for silence in silences.values()}))
     subject = "its only alert is" if len(members) == 1 else f"all {len(members)} alerts are"

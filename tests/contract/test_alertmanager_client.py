@@ -260,7 +260,7 @@ def test_peer_that_fails_does_not_end_the_read_while_another_answers(server: Ser
 
     broken, whole = read(url(server), url(other_server)).peers
 
-    assert broken.fault == f"Alertmanager {url(server)}: list alert groups: HTTP 500"
+    assert broken.fault == f"Alertmanager {url(server)}: list aggregation groups: HTTP 500"
     assert whole.fault == ""
 
 
@@ -277,7 +277,7 @@ def test_no_peer_in_full_ends_the_read(server: Server, other_server: Server) -> 
     server.answers["groups"] = (404, "no")
     other_server.answers["status"] = (404, "no")
 
-    with pytest.raises(UpstreamError, match=f"Alertmanager {url(server)}: list alert groups: HTTP 404"):
+    with pytest.raises(UpstreamError, match=f"Alertmanager {url(server)}: list aggregation groups: HTTP 404"):
         read(url(server), url(other_server))
 
 

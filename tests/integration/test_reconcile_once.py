@@ -152,6 +152,23 @@ def test_every_metric_is_shown(run: subprocess.CompletedProcess[str]) -> None:
     }
 
 
+@pytest.mark.parametrize("heading", ["## Try it", "## Command line"])
+def test_the_readme_shows_what_is_printed(heading: str) -> None:
+    tools.alertmanager()
+    readme = (tools.PROJECT / "README.md").read_text()
+    shown = readme.partition(heading)[2].partition("```text\n")[2].partition("```")[0]
+
+    printed = [without_chance(line) for line in reconcile_once().stdout.splitlines()]
+
+    lines = [without_chance(line.partition("…")[0]) for line in shown.splitlines()]
+    assert [line for line in lines if not any(each.startswith(line) for each in printed)] == []
+
+
+def without_chance(line: str) -> str:
+    """Return a line without what differs from run to run: ids, times, durations; nor its indentation."""
+    return re.sub(r"IFAKE\d+|\d{4}-\d\d-\d\d \d\d:\d\d|\(\d+\.\d+ s\)", "", line).strip()
+
+
 def test_log_lines_are_hidden_unless_asked_for() -> None:
     quiet, verbose = reconcile_once("--stand-in"), reconcile_once("--stand-in", "--verbose")
 

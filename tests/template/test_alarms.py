@@ -48,6 +48,7 @@ def test_alarms_fire_as_the_documents_say(deployed: Deploy) -> None:
         "FailingAlarm": "Maximum of LastReconciliationSuccess < 1 for 1 x 600 s, missing: ignore",
         "StaleAlarm": "FILL(runs, 0) < 1 for 10 x 60 s, missing: breaching",
         "InconsistenciesAlarm": "Minimum of InconsistenciesFound > 10 for 1 x 300 s, missing: notBreaching",
+        "BacklogAlarm": "Minimum of InconsistenciesDeferred > 0 for 1 x 600 s, missing: notBreaching",
         "ResolutionFailuresAlarm": f"{FAILED_SHARE} > 0.1 for 1 x 600 s, missing: notBreaching",
         "SlowAlarm": "p95 of ReconciliationDuration > 30000 for 1 x 600 s, missing: notBreaching",
         "PlanRefusedAlarm": "Sum of PlansRefused >= 1 for 1 x 300 s, missing: notBreaching",
