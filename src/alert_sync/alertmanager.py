@@ -26,7 +26,8 @@ from alert_sync.model import (
     SilenceState,
 )
 
-_PAYLOAD_FAULTS = (KeyError, TypeError, ValueError, AttributeError)
+# OverflowError: a time at the edge of the calendar, in another zone than UTC.
+_PAYLOAD_FAULTS = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
 
 
 class AlertmanagerClient:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from alert_sync.deadline import Deadline
-from alert_sync.errors import PermanentUpstreamError, PostponedError, UpstreamError
+from alert_sync.errors import PermanentUpstreamError, PostponedError, UnsentError, UpstreamError
 from alert_sync.irm import IrmClient
 from alert_sync.model import Change, ChangeResult, Outcome, Plan, SilencedAction
 from alert_sync.wording import moment, one_line
@@ -20,6 +20,8 @@ from alert_sync.writers import Writer, is_as_wanted
 FRESH_SECONDS = 15.0
 # How long IRM may take to process a webhook that it has answered; 0.15 s was measured.
 PROCESSING_WAITS_SECONDS = (0.3, 0.7, 2.0, 3.0)
+# Less than this is left: a write would be cut off, and nobody would know whether it was made.
+LEAST_SECONDS_FOR_A_WRITE = 0.5
 # Reading so many alert groups one by one is cheaper than listing all.
 SINGLE_READS = 10
 _NOTE_LENGTH = 900
@@ -101,12 +103,20 @@ class Applier:
         if self._refusal:
             return ChangeResult(change=change, outcome=Outcome.DEFERRED, error=f"not tried: {self._refusal}")
         try:
-            self.writer.write(change, self.deadline, lambda: self.freshness.confirm(change))
+            self.writer.write(change, self.deadline, lambda: self._confirm(change))
         except PostponedError as error:
             return ChangeResult(change=change, outcome=Outcome.DEFERRED, error=str(error))
+        except UnsentError as error:
+            return ChangeResult(change=change, outcome=Outcome.FAILED, error=str(error))
         except UpstreamError as error:
             return self._refused(change, error) or self._looked_up(change, error)
         return ChangeResult(change=change, outcome=Outcome.APPLIED)
+
+    def _confirm(self, change: Change) -> None:
+        """Asked right before the change is sent."""
+        self.freshness.confirm(change)
+        if not self.deadline.allows(LEAST_SECONDS_FOR_A_WRITE):
+            raise PostponedError("Grafana IRM", f"{change.action} alert group", "not sent: this run's time is over")
 
     def _refused(self, change: Change, error: UpstreamError) -> ChangeResult | None:
         """The result if the credential was refused, which then holds for all changes."""

@@ -25,6 +25,7 @@ class Secret:
         self._read = read
         self._text: str | None = None
         self._lock = threading.Lock()
+        self._looks = 0
         self.version = 0
         """Counts how often another text was found."""
 
@@ -36,13 +37,21 @@ class Secret:
             return self._text
 
     def renew(self, refused: int) -> bool:
-        """Read it again, unless another thread has; True if there is a newer version than the one refused."""
+        """Read it again, unless another thread just has; True if there is a newer version than the one refused."""
+        looks = self._looks
         with self._lock:
-            if self.version == refused:
-                text = self._read()
-                self.version += text != self._text
-                self._text = text
+            # Not once more for each thread that waited here: the store may be slow, and all would wait for all.
+            if self.version == refused and self._looks == looks:
+                self._look_again()
             return self.version != refused
+
+    def _look_again(self) -> None:
+        try:
+            text = self._read()
+            self.version += text != self._text
+            self._text = text
+        finally:
+            self._looks += 1
 
 
 class NoAuth:

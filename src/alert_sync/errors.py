@@ -7,6 +7,7 @@ ReconcilerError
 └── UpstreamError               a call to another system did not work
     ├── TransientUpstreamError  timeout, refused, reset, 5xx            → this call failed; the next run tries
     ├── PermanentUpstreamError  other 4xx, redirects                    → as above, but it will not heal by itself
+    │   └── UnsentError         known beforehand not to work            → as above; there is nothing to look up
     ├── ContractError           not JSON, or not what was asked for     → as above; names the field
     └── PostponedError          never sent, or refused with 429         → nothing happened; later is fine
 
@@ -65,6 +66,10 @@ class PermanentUpstreamError(UpstreamError):
     def is_refused_credential(self) -> bool:
         """Whether the credential, and not the request, was refused (IRM says 403 for both missing and weak tokens)."""
         return self.status in (401, 403)
+
+
+class UnsentError(PermanentUpstreamError):
+    """It was known before anything was sent that it cannot work."""
 
 
 class ContractError(UpstreamError):

@@ -28,10 +28,13 @@ from urllib3.exceptions import (
 
 from alert_sync.deadline import Deadline
 from alert_sync.errors import (
+    ConfigurationError,
     ContractError,
     PermanentUpstreamError,
     PostponedError,
+    ReconcilerError,
     TransientUpstreamError,
+    UnsentError,
     UpstreamError,
 )
 from alert_sync.request_budget import RequestBudget
@@ -143,7 +146,7 @@ class HttpTransport:
         try:
             return self._with_waiting(call, consume)
         except PermanentUpstreamError as error:
-            if not error.is_refused_credential or not call.upstream.authorizer.renew(version):
+            if not error.is_refused_credential or not _renewed(call, version, error):
                 raise
         return self._with_waiting(call, consume)
 
@@ -166,11 +169,10 @@ class HttpTransport:
             if not placed:
                 cause = "not sent: the request budget leaves no place before this run's deadline"
                 raise PostponedError(call.upstream.name, call.operation, cause)
-            if not call.deadline.remaining():
-                # Sent now it could still arrive, and nobody would hear what became of it.
-                raise PostponedError(call.upstream.name, call.operation, "not sent: this run has no time left")
             if call.confirm is not None:
                 call.confirm()
+            if not call.deadline.remaining():
+                raise PostponedError(call.upstream.name, call.operation, "not sent: this run's deadline has passed")
             with watched(call.deadline) as watch, _translated(call, watch):
                 result = self._exchange(call, consume)
                 if watch.has_cut:
@@ -179,32 +181,60 @@ class HttpTransport:
                 return result
 
     def _exchange(self, call: Call, consume: Callable[[Iterator[bytes]], T]) -> T:
-        response = self._open(call)
+        body = b"" if call.json_body is None else json.dumps(call.json_body).encode()
+        credential = _credential(call, body)
+        response = self._open(call, body, credential)
         is_complete = False
         try:
-            _check_status(call, response)
+            _check_status(call, response, credential)
             _check_framing(call, response)
             result = consume(_chunks(response, call.deadline))
             is_complete = True
         finally:
-            # While half a body may still be on its way, the connection must not serve another request.
-            (response.release_conn if is_complete else response.close)()
+            if not is_complete:
+                # Half a body may still be on its way: the connection must not serve another request.
+                response.close()
+            # Its place in the pool is given back either way: requests wait for one.
+            response.release_conn()
         return result
 
-    def _open(self, call: Call) -> urllib3.BaseHTTPResponse:
+    def _open(self, call: Call, body: bytes, credential: Mapping[str, str]) -> urllib3.BaseHTTPResponse:
         remaining = max(0.001, call.deadline.remaining())
-        body = b"" if call.json_body is None else json.dumps(call.json_body).encode()
         headers = {"Accept": "application/json", "User-Agent": "alertmanager-alert-sync", **call.upstream.headers}
         if body:
             headers["Content-Type"] = "application/json"
-        headers.update(call.upstream.authorizer.headers(call.method, call.url, body))
+        headers.update(credential)
         timeout = urllib3.Timeout(
             connect=min(CONNECT_TIMEOUT_SECONDS, remaining), read=min(SILENT_TIMEOUT_SECONDS, remaining)
         )
         # Redirects are not followed: the token would go wherever they point.
         return self._pool.request(
-            call.method, call.url, body=body, headers=headers, timeout=timeout, redirect=False, preload_content=False
+            call.method,
+            call.url,
+            body=body,
+            headers=headers,
+            timeout=timeout,
+            pool_timeout=remaining,
+            redirect=False,
+            preload_content=False,
         )
+
+
+def _credential(call: Call, body: bytes) -> Mapping[str, str]:
+    """The headers that prove who we are. A secret may have become unusable since the run began: no crash, a refusal."""
+    try:
+        return call.upstream.authorizer.headers(call.method, call.url, body)
+    except ConfigurationError as error:
+        raise UnsentError(call.upstream.name, call.operation, str(error)) from None
+
+
+def _renewed(call: Call, version: int, refusal: PermanentUpstreamError) -> bool:
+    """Whether there is a newer credential now; if that cannot be found out, the refusal stands, and says so."""
+    try:
+        return call.upstream.authorizer.renew(version)
+    except ReconcilerError as error:
+        cause = f"{refusal.cause}; and the credential cannot be read again: {error}"
+        raise PermanentUpstreamError(call.upstream.name, call.operation, cause, status=refusal.status) from None
 
 
 def _postponed(call: Call, refusal: _TooManyRequests) -> PostponedError:
@@ -252,11 +282,11 @@ def _cause(error: Exception) -> str:
     return "the connection broke off before the answer was complete"
 
 
-def _check_status(call: Call, response: urllib3.BaseHTTPResponse) -> None:
+def _check_status(call: Call, response: urllib3.BaseHTTPResponse, credential: Mapping[str, str]) -> None:
     status = response.status
     if 200 <= status < 300:
         return
-    detail = _detail(call, response)
+    detail = _detail(call, response, credential)
     if status == 429:
         raise _TooManyRequests(wait_asked_for(response.headers), detail)
     kind = TransientUpstreamError if status >= 500 or status == 408 else PermanentUpstreamError
@@ -270,7 +300,7 @@ def _check_framing(call: Call, response: urllib3.BaseHTTPResponse) -> None:
         raise TransientUpstreamError(call.upstream.name, call.operation, "the answer does not say where it ends")
 
 
-def _detail(call: Call, response: urllib3.BaseHTTPResponse) -> str:
+def _detail(call: Call, response: urllib3.BaseHTTPResponse, credential: Mapping[str, str]) -> str:
     """What the server says in `{"detail": "…"}`, bounded and without our credential; nothing else of its body."""
     try:
         body = b"".join(_bounded(call, _chunks(response, call.deadline)))
@@ -279,7 +309,7 @@ def _detail(call: Call, response: urllib3.BaseHTTPResponse) -> str:
         return ""
     if not isinstance(detail, str):
         return ""
-    for header in call.upstream.authorizer.headers(call.method, call.url, b"").values():
+    for header in credential.values():
         for part in header.split():
             detail = detail.replace(part, "<secret>")
     return f": {one_line(detail, _DETAIL_LENGTH)}"

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from alert_sync.credentials import NoAuth
 from alert_sync.deadline import Deadline
-from alert_sync.errors import PermanentUpstreamError, UpstreamError
+from alert_sync.errors import UnsentError, UpstreamError
 from alert_sync.http_transport import Call, HttpTransport, Upstream
 from alert_sync.irm import Confirm, Integration, IrmClient
 from alert_sync.irm_payload import resolved_webhook
@@ -56,13 +56,15 @@ class InboundClient:
         """Post the alert group's last webhook again, with everything in it resolved.
 
         Raises:
-            PermanentUpstreamError: this integration would not understand it as meant.
+            UnsentError: this integration would not understand it as meant.
             UpstreamError: it was not taken, or its answer was lost.
         """
         if group.notification is None or group.notification.legacy:
-            raise _unfit("a legacy integration takes no such webhook; use RESOLVE_THROUGH=api with a user's API key")
+            raise unsuitable(
+                "a legacy integration takes no such webhook; use RESOLVE_THROUGH=api with a user's API key"
+            )
         if integration.is_customized:
-            raise _unfit("its grouping or resolving templates are not the defaults; use RESOLVE_THROUGH=api")
+            raise unsuitable("its grouping or resolving templates are not the defaults; use RESOLVE_THROUGH=api")
         upstream = Upstream(
             name=_NAME,
             base_url=integration.link,
@@ -82,5 +84,6 @@ class InboundClient:
         )
 
 
-def _unfit(cause: str) -> PermanentUpstreamError:
-    return PermanentUpstreamError(_NAME, _OPERATION, cause)
+def unsuitable(cause: str) -> UnsentError:
+    """The error that says why this way into IRM cannot be used for an alert group."""
+    return UnsentError(_NAME, _OPERATION, cause)

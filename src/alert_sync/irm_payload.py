@@ -13,7 +13,8 @@ from alert_sync.fingerprint import fingerprint
 from alert_sync.model import AlertGroup, AlertGroupState, Notification
 
 _WEBHOOK_VERSION = "4"
-_FAULTS = (KeyError, TypeError, ValueError, AttributeError)
+# OverflowError: a time at the edge of the calendar, in another zone than UTC.
+_FAULTS = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
 
 
 class UnreadableError(ValueError):

@@ -34,6 +34,9 @@ from alert_sync.model import (
 )
 from alert_sync.wording import active_reason, missing_reason, silenced_reason, suppressed_reason
 
+# IRM answers 500 to a delay that leads beyond its calendar, as one from a silence "for ever" does.
+_LONGEST_SILENCE = timedelta(days=365)
+
 _TRUSTED_CLUSTER_STATES = (None, "ready", "disabled")
 
 # What IRM can do from which state: it refuses to silence an acknowledged alert group, and for one that is silenced
@@ -208,7 +211,8 @@ def _silence_seconds(members: Sequence[Member], interval: timedelta, now: dateti
 
     Never 0 or negative, which IRM takes for ever.
     """
-    return max(1, math.ceil((_covered_until(members) - now + interval).total_seconds()))
+    left = min(_covered_until(members) - now + interval, _LONGEST_SILENCE)
+    return max(1, math.ceil(left.total_seconds()))
 
 
 def _covered_until(members: Sequence[Member]) -> datetime:

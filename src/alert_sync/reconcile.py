@@ -105,17 +105,17 @@ class Reconciler:
     def _plan(self, irm: IrmSnapshot, alertmanager: AlertmanagerSnapshot) -> Plan:
         return make_plan(alertmanager, irm, self.settings.policy, now=datetime.now(UTC))
 
-    def _writer(self) -> Writer:
+    def _writer(self, irm: IrmSnapshot) -> Writer:
         """Silencing is the API's alone: no webhook of Alertmanager's means it."""
         resolves = self.settings.policy.silenced_action is SilencedAction.RESOLVE
-        return IntegrationWriter(self.inbound) if self.inbound and resolves else ApiWriter(self.irm)
+        return IntegrationWriter(self.inbound, irm) if self.inbound and resolves else ApiWriter(self.irm)
 
     def _applied(self, report: Report, plan: Plan, irm: IrmSnapshot, deadline: Deadline, *, looked_at: float) -> Report:
         if not plan.changes:
             return replace(report, message=_applied_message(report))
         applier = Applier(
             irm=self.irm,
-            writer=self._writer(),
+            writer=self._writer(irm),
             freshness=Freshness(plan, lambda: self._plan(irm, self.alertmanager.read(deadline)), looked_at=looked_at),
             deadline=deadline,
             threads=min(self.writers, len(plan.changes)),

@@ -10,9 +10,11 @@ from enum import StrEnum
 from typing import Any
 
 from alert_sync.model import ChangeResult, Outcome, Plan, Verdict
+from alert_sync.wording import one_line
 
 # At about 600 bytes each, far below the 6 MB that a Lambda function may answer.
 MOST_CHANGES = 2_000
+_TITLE_LENGTH = 200
 
 
 class Trigger(StrEnum):
@@ -116,7 +118,7 @@ def change_row(result: ChangeResult) -> Mapping[str, str]:
     finding = result.change.finding
     row = {
         "alert_group_id": finding.alert_group.id,
-        "title": finding.alert_group.title,
+        "title": one_line(finding.alert_group.title, _TITLE_LENGTH),
         "url": finding.alert_group.url,
         "verdict": finding.verdict.value,
         "change": result.change.action.value,

@@ -5,6 +5,7 @@ An empty value counts as not set, because CloudFormation cannot leave a variable
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -47,6 +48,9 @@ T = TypeVar("T")
 E = TypeVar("E", bound=StrEnum)
 
 _OPEN_STATES = (AlertGroupState.FIRING, AlertGroupState.ACKNOWLEDGED, AlertGroupState.SILENCED)
+_SECRET_NAME = re.compile(r"[A-Za-z0-9/_+=.@:-]+")
+# A service account's token, or a user's API key.
+_TOKEN = re.compile(r"glsa_.*|[0-9a-f]{64}")
 _BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
@@ -121,10 +125,10 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     settings = Settings(
         alertmanager_urls=reader.alertmanager_urls(),
         alertmanager_auth=reader.choice("ALERTMANAGER_AUTH", AlertmanagerAuth, AlertmanagerAuth.NONE),
-        alertmanager_secret=reader.text("ALERTMANAGER_SECRET"),
+        alertmanager_secret=reader.secret_name("ALERTMANAGER_SECRET"),
         alertmanager_tenant=reader.header("ALERTMANAGER_TENANT"),
         irm_url=reader.irm_url(),
-        irm_token_secret=reader.text("GRAFANA_IRM_TOKEN_SECRET"),
+        irm_token_secret=reader.secret_name("GRAFANA_IRM_TOKEN_SECRET"),
         irm_token=reader.text("GRAFANA_IRM_TOKEN"),
         grafana_stack_url=reader.optional_url("GRAFANA_STACK_URL"),
         resolve_through=reader.choice("RESOLVE_THROUGH", ResolveThrough, ResolveThrough.AUTO),
@@ -184,6 +188,13 @@ class _Reader:
         if not (text.isascii() and text.isprintable()):
             self.faults.append(f"{name} holds characters that an HTTP header cannot carry")
             return ""
+        return text
+
+    def secret_name(self, name: str) -> str:
+        """What names a secret stands in errors and logs, so it must not be the secret itself by mistake."""
+        text = self.text(name)
+        if text and (not _SECRET_NAME.fullmatch(text) or _TOKEN.fullmatch(text)):
+            self.faults.append(f"{name} must be the name or ARN of a secret, not what is in it")
         return text
 
     def listed(self, name: str) -> list[str]:

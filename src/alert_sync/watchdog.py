@@ -25,6 +25,16 @@ class Watch:
         self.connection: HTTPConnection | None = None
         self.has_cut = False
 
+    def take(self, connection: HTTPConnection) -> None:
+        """Watch this connection from now on.
+
+        Raises:
+            TimeoutError: it is too late already: nothing more may be sent.
+        """
+        self.connection = connection
+        if self.has_cut:
+            raise TimeoutError
+
     def cut(self) -> None:
         self.has_cut = True
         sock = self.connection.sock if self.connection is not None else None
@@ -39,15 +49,19 @@ _current = threading.local()
 
 
 class _HttpConnection(HTTPConnection):
+    def connect(self) -> None:
+        _current.watch.take(self)
+        super().connect()
+        # Until now there was no socket to shut: looking up the name, connecting and the TLS handshake took their time.
+        _current.watch.take(self)
+
     def request(self, *args: Any, **kwargs: Any) -> None:
-        _current.watch.connection = self
+        _current.watch.take(self)
         super().request(*args, **kwargs)
 
 
-class _HttpsConnection(HTTPSConnection):
-    def request(self, *args: Any, **kwargs: Any) -> None:
-        _current.watch.connection = self
-        super().request(*args, **kwargs)
+class _HttpsConnection(_HttpConnection, HTTPSConnection):
+    pass
 
 
 class _WatchedHttpPool(urllib3.HTTPConnectionPool):

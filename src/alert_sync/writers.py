@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Protocol
 
 from alert_sync.deadline import Deadline
-from alert_sync.errors import UpstreamError
-from alert_sync.inbound import InboundClient
+from alert_sync.errors import UnsentError, UpstreamError
+from alert_sync.inbound import InboundClient, unsuitable
 from alert_sync.irm import Confirm, Integration, IrmClient
-from alert_sync.model import AlertGroupState, Change, SilencedAction
+from alert_sync.model import AlertGroup, AlertGroupState, Change, IrmSnapshot, SilencedAction
 
 _REMEDIES = {
     SilencedAction.RESOLVE: (
@@ -65,12 +66,17 @@ class ApiWriter:
 
 
 class IntegrationWriter:
-    """Through the integrations' own URLs, as Alertmanager. Resolves only; silencing still takes the API."""
+    """Through the integrations' own URLs, as Alertmanager. Resolves only; silencing still takes the API.
+
+    IRM finds the alert group by the webhook's group key. Several open ones may share it (somebody unresolved an old
+    one): the webhook would then resolve the newest, whichever was meant.
+    """
 
     answers_before_processing = True
 
-    def __init__(self, inbound: InboundClient) -> None:
+    def __init__(self, inbound: InboundClient, irm: IrmSnapshot) -> None:
         self._inbound = inbound
+        self._with_key = Counter(_key(group) for group in irm.alert_groups)
         self._integrations: dict[str, Integration | UpstreamError] = {}
 
     def prepare(self, changes: Sequence[Change], deadline: Deadline) -> None:
@@ -83,12 +89,19 @@ class IntegrationWriter:
         group = change.finding.alert_group
         integration = self._integrations[group.integration_id]
         if isinstance(integration, UpstreamError):
-            raise integration
+            raise UnsentError(integration.upstream, integration.operation, integration.cause, status=integration.status)
+        if self._with_key[_key(group)] > 1:
+            raise unsuitable("another open alert group has the same group key; use RESOLVE_THROUGH=api")
         self._inbound.resolve(group, integration, deadline, now=datetime.now(UTC), confirm=confirm)
 
     def remedy(self, change: Change) -> str:  # noqa: ARG002 - the protocol's
         """A refused key is this integration's only."""
         return ""
+
+
+def _key(group: AlertGroup) -> tuple[str, object]:
+    """By what IRM tells an integration's alert groups apart."""
+    return group.integration_id, group.notification.webhook.get("groupKey") if group.notification else group.id
 
 
 def is_as_wanted(state: AlertGroupState | None, action: SilencedAction) -> bool:

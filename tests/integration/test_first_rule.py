@@ -1,0 +1,274 @@
+"""Worlds made to lead a run astray: into a write that nobody asked for, a wait without end, or a report that lies."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from alert_sync.deadline import Deadline
+from alert_sync.errors import TransientUpstreamError
+from alert_sync.reconcile import RunRequest
+from alert_sync.report import Report, Status, Trigger
+from alert_sync.secrets_store import SecretStore
+from alert_sync.service import Service
+from tests.integration.world import outcomes
+from tests.support.fake_irm import FakeIrm
+from tests.support.fake_irm_model import AlertGroup, Integration
+from tests.support.faults import FaultyProxy, status
+from tests.support.stub_alertmanager import StubAlertmanager
+
+GARBAGE = "two words"
+
+
+class Vault(SecretStore):
+    """Hands out one text after the other, and the last one for ever."""
+
+    def __init__(self, *texts: str | Callable[[], str]) -> None:
+        super().__init__()
+        self._texts = texts
+        self.reads = 0
+
+    def read(self, secret_id: str) -> str:  # noqa: ARG002 - there is one secret
+        text = self._texts[min(self.reads, len(self._texts) - 1)]
+        self.reads += 1
+        return text if isinstance(text, str) else text()
+
+
+@pytest.fixture
+def alertmanager() -> Iterator[StubAlertmanager]:
+    with StubAlertmanager() as running:
+        yield running
+
+
+@pytest.fixture
+def irm() -> Iterator[FakeIrm]:
+    with FakeIrm() as running:
+        yield running
+
+
+@pytest.fixture
+def irm_proxy(irm: FakeIrm) -> Iterator[FaultyProxy]:
+    with FaultyProxy(irm.url) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def integration(irm: FakeIrm) -> Integration:
+    return irm.add_alertmanager_integration()
+
+
+def stuck_groups(
+    count: int, alertmanager: StubAlertmanager, irm: FakeIrm, integration: Integration
+) -> list[AlertGroup]:
+    """Alert groups that a run without faults resolves."""
+    webhooks = [alertmanager.silenced(f"Alert{number}") for number in range(count)]
+    return [group for webhook in webhooks for group in irm.receive_webhook(webhook, integration)]
+
+
+def run(
+    alertmanager: StubAlertmanager,
+    irm: FakeIrm,
+    environ: Mapping[str, str] | None = None,
+    *,
+    seconds: float = 20,
+    secrets: SecretStore | None = None,
+) -> Report:
+    settings = {
+        "ALERTMANAGER_URL": alertmanager.url,
+        "GRAFANA_IRM_URL": irm.url,
+        "GRAFANA_IRM_TOKEN": irm.admin.token,
+        "MAX_CHANGES_MINIMUM": "1000",
+    }
+    service = Service({**settings, **(environ or {})}, secrets or SecretStore())
+    request = RunRequest(run_id="run-1", trigger=Trigger.INVOKE)
+    return service.reconciler().run(request, Deadline(seconds))
+
+
+def resolves(irm: FakeIrm) -> list[Any]:
+    return [request for request in irm.writes if request.path.endswith("/resolve/")]
+
+
+# --- the deadline
+
+
+def test_run_that_is_out_of_time_sends_nothing_more_and_knows_what_became_of_each_change(
+    alertmanager: StubAlertmanager, irm: FakeIrm, integration: Integration
+) -> None:
+    stuck_groups(200, alertmanager, irm, integration)
+    irm.latency_seconds = 0.1
+
+    report = run(alertmanager, irm, {"RESOLUTION_NOTES": "false"}, seconds=2)
+
+    told = list(outcomes(report).values())
+    assert {"applied", "deferred"} == set(told)
+    assert len(resolves(irm)) == told.count("applied") == len(irm.resolved_ids)
+
+
+# --- the credential
+
+
+def test_secret_that_becomes_unusable_during_the_run_hides_no_change_that_was_made(
+    alertmanager: StubAlertmanager, irm: FakeIrm, integration: Integration, irm_proxy: FaultyProxy
+) -> None:
+    stuck_groups(30, alertmanager, irm, integration)
+    irm_proxy.inject(status(403), method="POST", path="/resolve/", nth=range(10, 100))
+    settings = {
+        "GRAFANA_IRM_URL": irm_proxy.url,
+        "GRAFANA_IRM_TOKEN_SECRET": "irm-token",
+        "RESOLUTION_NOTES": "false",
+    }
+
+    report = run(alertmanager, irm, settings, secrets=Vault(irm.admin.token, GARBAGE))
+
+    told = list(outcomes(report).values())
+    assert (report.status, told.count("applied"), len(irm.resolved_ids)) == (Status.PARTIAL, 9, 9)
+    assert set(told) == {"applied", "failed"}
+    assert "secret irm-token does not hold a token" in report.results[-1].error
+
+
+def test_secret_that_becomes_unusable_for_the_notes_hides_no_change_that_was_made(
+    alertmanager: StubAlertmanager, irm: FakeIrm, integration: Integration, irm_proxy: FaultyProxy
+) -> None:
+    (group,) = stuck_groups(1, alertmanager, irm, integration)
+    irm_proxy.inject(status(403), path="/resolution_notes")
+    settings = {"GRAFANA_IRM_URL": irm_proxy.url, "GRAFANA_IRM_TOKEN_SECRET": "irm-token"}
+
+    report = run(alertmanager, irm, settings, secrets=Vault(irm.admin.token, GARBAGE))
+
+    assert (report.status, outcomes(report)) == (Status.SUCCESS, {group.id: "applied"})
+    assert [warning for warning in report.warnings if "secret irm-token does not hold a token" in warning]
+
+
+def test_refused_token_whose_secret_cannot_be_read_again_stops_all_writing(
+    alertmanager: StubAlertmanager, irm: FakeIrm, integration: Integration, irm_proxy: FaultyProxy
+) -> None:
+    stuck_groups(30, alertmanager, irm, integration)
+    irm_proxy.inject(status(403), method="POST", path="/resolve/")
+
+    def fail() -> str:
+        raise TransientUpstreamError("AWS Secrets Manager", "read secret", "irm-token: ThrottlingException")
+
+    settings = {"GRAFANA_IRM_URL": irm_proxy.url, "GRAFANA_IRM_TOKEN_SECRET": "irm-token"}
+    report = run(alertmanager, irm, settings, secrets=Vault(irm.admin.token, fail))
+
+    assert report.status is Status.FAILED
+    assert "HTTP 403; and the credential cannot be read again: AWS Secrets Manager: read secret:" in report.error
+    assert len([request for request in irm_proxy.requests if request.method == "POST"]) <= 8
+    assert irm.resolved_ids == []
+
+
+# --- the way through the integration
+
+
+@pytest.mark.parametrize("state", ["acknowledged", "firing"])
+def test_webhook_that_another_open_group_would_take_is_not_sent(
+    alertmanager: StubAlertmanager, irm: FakeIrm, integration: Integration, state: str
+) -> None:
+    """A person unresolved an old alert group: IRM never again adds to it, but to the newer one with its group key."""
+    webhook = alertmanager.silenced("Alert")
+    (unresolved,) = irm.receive_webhook(webhook, integration)
+    irm.resolve(unresolved.id)
+    irm.unresolve(unresolved.id)
+    (newer,) = irm.receive_webhook(webhook, integration)
+    if state == "acknowledged":
+        irm.acknowledge(newer.id)
+
+    report = run(alertmanager, irm, {"RESOLVE_THROUGH": "integration"})
+
+    assert set(outcomes(report).values()) == {"failed"}
+    assert "another open alert group has the same group key" in report.error
+    assert irm.alert_group(newer.id).state == state
+    assert irm.writes == ()
+
+
+def test_same_group_key_in_another_integration_is_no_obstacle(
+    alertmanager: StubAlertmanager, irm: FakeIrm, integration: Integration
+) -> None:
+    webhook = alertmanager.silenced("Alert")
+    groups = [*irm.receive_webhook(webhook, integration)]
+    groups += irm.receive_webhook(webhook, irm.add_alertmanager_integration("other"))
+
+    report = run(alertmanager, irm, {"RESOLVE_THROUGH": "integration"})
+
+    assert outcomes(report) == {group.id: "applied" for group in groups}
+
+
+def test_change_that_was_never_sent_is_not_looked_up(
+    alertmanager: StubAlertmanager, irm: FakeIrm, integration: Integration
+) -> None:
+    stuck_groups(12, alertmanager, irm, integration)
+    integration.grouping_key = "{{ payload.groupLabels.cluster }}"
+
+    report = run(alertmanager, irm, {"RESOLVE_THROUGH": "integration"})
+
+    assert set(outcomes(report).values()) == {"failed"}
+    assert len(irm.requests) == 3 + 1, "three lists, one integration"
+
+
+def test_integration_that_cannot_be_read_costs_no_request_per_group(
+    alertmanager: StubAlertmanager, irm: FakeIrm, integration: Integration, irm_proxy: FaultyProxy
+) -> None:
+    stuck_groups(12, alertmanager, irm, integration)
+    irm_proxy.inject(status(403), path="/integrations/")
+
+    report = run(alertmanager, irm, {"RESOLVE_THROUGH": "integration", "GRAFANA_IRM_URL": irm_proxy.url})
+
+    assert (report.status, report.error) == (Status.FAILED, "Grafana IRM: read integration: HTTP 403")
+    assert len(irm_proxy.requests) == 3 + 1, "three lists, one integration"
+
+
+# --- odd but legal
+
+
+def test_time_at_the_edge_of_the_calendar_is_an_unknown_object_and_no_crash(
+    alertmanager: StubAlertmanager, irm: FakeIrm, integration: Integration
+) -> None:
+    odd, other = stuck_groups(2, alertmanager, irm, integration)
+    alertmanager.groups[0]["alerts"][0]["updatedAt"] = "0001-01-01T00:00:00+01:00"
+
+    report = run(alertmanager, irm)
+
+    assert (outcomes(report), report.kept["unknown"]) == ({other.id: "applied"}, 1)
+    assert irm.alert_group(odd.id).state == "firing"
+
+
+def test_silence_without_a_foreseeable_end_silences_for_a_year(
+    alertmanager: StubAlertmanager, irm: FakeIrm, integration: Integration
+) -> None:
+    (group,) = stuck_groups(1, alertmanager, irm, integration)
+    alertmanager.silences[0]["endsAt"] = "9999-12-31T23:59:59Z"
+
+    report = run(alertmanager, irm, {"SILENCED_ACTION": "silence"})
+
+    assert outcomes(report) == {group.id: "applied"}
+    (write,) = [request for request in irm.writes if request.path.endswith("/silence/")]
+    assert write.body == b'{"delay": 31536000}'
+
+
+def test_two_runs_at_once_resolve_each_group_and_leave_one_note(
+    alertmanager: StubAlertmanager, irm: FakeIrm, integration: Integration
+) -> None:
+    groups = stuck_groups(20, alertmanager, irm, integration)
+    irm.latency_seconds = 0.02
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(2) as pool:
+        reports = list(pool.map(lambda _: run(alertmanager, irm), range(2)))
+
+    assert [report.status for report in reports] == [Status.SUCCESS] * 2
+    assert sorted(note.alert_group_id for note in irm.notes) == sorted(group.id for group in groups)
+
+
+def test_run_begun_after_the_deadline_ends_at_once(
+    alertmanager: StubAlertmanager, irm: FakeIrm, integration: Integration
+) -> None:
+    stuck_groups(1, alertmanager, irm, integration)
+    begun = time.monotonic()
+
+    report = run(alertmanager, irm, seconds=-1)
+
+    assert (report.status, "deadline has passed" in report.error or "no place" in report.error) == (Status.FAILED, True)
+    assert (irm.requests, time.monotonic() - begun < 2) == ((), True)
