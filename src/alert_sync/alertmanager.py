@@ -79,7 +79,8 @@ class AlertmanagerClient:
         return (replace(peer, fault=str(error)) if error else peer), error
 
     def _aggregation_groups(self, upstream: Upstream, deadline: Deadline) -> tuple[tuple[AggregationGroup, ...], int]:
-        call = Call(upstream=upstream, operation="list aggregation groups", path="/api/v2/alerts/groups", deadline=deadline)
+        operation, path = "list aggregation groups", "/api/v2/alerts/groups"
+        call = Call(upstream=upstream, operation=operation, path=path, deadline=deadline)
         return self._transport.get(call, lambda chunks: _parse_groups(call, chunks))
 
     def _status(self, upstream: Upstream, deadline: Deadline) -> tuple[str | None, datetime | None]:

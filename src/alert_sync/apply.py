@@ -58,7 +58,7 @@ class Freshness:
             if self._failure is not None:
                 failure = self._failure
                 raise PostponedError(failure.upstream, failure.operation, f"to confirm this change: {failure.cause}")
-            if self._wanted.get(change.finding.alert_group.id) is not change.action:
+            if not _calls_for(self._wanted.get(change.finding.alert_group.id), change):
                 raise PostponedError("Alertmanager", "confirm this change", "it no longer calls for it")
 
     def _refresh(self) -> None:
@@ -182,5 +182,16 @@ def note_text(change: Change, run_id: str) -> str:
     return one_line(text, _NOTE_LENGTH)
 
 
-def _by_id(plan: Plan) -> Mapping[str, SilencedAction]:
-    return {change.finding.alert_group.id: change.action for change in plan.changes}
+def _by_id(plan: Plan) -> Mapping[str, Change]:
+    return {change.finding.alert_group.id: change for change in plan.changes}
+
+
+def _calls_for(wanted: Change | None, change: Change) -> bool:
+    """Whether the newest plan has this change too. A delay holds for the silences that it was made from only."""
+    if wanted is None or wanted.action is not change.action:
+        return False
+    return change.silence_seconds is None or _ends(wanted) == _ends(change)
+
+
+def _ends(change: Change) -> Mapping[str, datetime]:
+    return {silence.id: silence.ends_at for member in change.finding.members for silence in member.silences}

@@ -45,14 +45,16 @@ class UpstreamError(ReconcilerError):
         operation: what was being done: "list alert groups".
         cause: one sentence, free of secrets.
         status: the HTTP status if there was an answer.
+        code: AWS's name for the error, if the answer holds one.
     """
 
-    def __init__(self, upstream: str, operation: str, cause: str, *, status: int | None = None) -> None:
+    def __init__(self, upstream: str, operation: str, cause: str, *, status: int | None = None, code: str = "") -> None:
         super().__init__(f"{upstream}: {operation}: {cause}")
         self.upstream = upstream
         self.operation = operation
         self.cause = cause
         self.status = status
+        self.code = code
 
 
 class TransientUpstreamError(UpstreamError):

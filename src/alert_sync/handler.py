@@ -37,9 +37,6 @@ class _Environment:
         self.is_cold = True
         self.secrets = SecretStore()
         self._service: Service | None = None
-        # Lambda sets AWS_REGION too, but this is the one that botocore reads.
-        if os.environ.get("GRAFANA_IRM_TOKEN_SECRET") and os.environ.get("AWS_DEFAULT_REGION"):
-            self.secrets.open()
 
     def service(self) -> Service:
         """Both clients, made on first use, so that wrong settings are reported and not a crash at import."""

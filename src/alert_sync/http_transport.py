@@ -77,7 +77,7 @@ class Upstream:
     """A system that is called: its name for people, where it is, who we are there, and how often it may be asked."""
 
     name: str
-    base_url: str
+    base_url: str = field(repr=False)  # an integration's is a secret
     authorizer: Authorizer
     headers: Mapping[str, str] = field(default_factory=dict)
     budgets: tuple[RequestBudget, ...] = ()
@@ -286,12 +286,13 @@ def _check_status(call: Call, response: urllib3.BaseHTTPResponse, credential: Ma
     status = response.status
     if 200 <= status < 300:
         return
-    detail = _detail(call, response, credential)
+    body = _error_body(call, response)
+    detail = _detail(body, credential)
     if status == 429:
         raise _TooManyRequests(wait_asked_for(response.headers), detail)
     kind = TransientUpstreamError if status >= 500 or status == 408 else PermanentUpstreamError
     hint = ", a redirect, which is not followed (check the URL)" if 300 <= status < 400 else ""
-    raise kind(call.upstream.name, call.operation, f"HTTP {status}{hint}{detail}", status=status)
+    raise kind(call.upstream.name, call.operation, f"HTTP {status}{hint}{detail}", status=status, code=_aws_code(body))
 
 
 def _check_framing(call: Call, response: urllib3.BaseHTTPResponse) -> None:
@@ -300,19 +301,29 @@ def _check_framing(call: Call, response: urllib3.BaseHTTPResponse) -> None:
         raise TransientUpstreamError(call.upstream.name, call.operation, "the answer does not say where it ends")
 
 
-def _detail(call: Call, response: urllib3.BaseHTTPResponse, credential: Mapping[str, str]) -> str:
-    """What the server says in `{"detail": "…"}`, bounded and without our credential; nothing else of its body."""
+def _error_body(call: Call, response: urllib3.BaseHTTPResponse) -> Mapping[str, Any]:
+    """The JSON object that an error answer holds; empty if it holds anything else."""
     try:
-        body = b"".join(_bounded(call, _chunks(response, call.deadline)))
-        detail = json.loads(body)["detail"]
-    except (HTTPError, OSError, UpstreamError, ValueError, RecursionError, LookupError, TypeError):
-        return ""
+        body = json.loads(b"".join(_bounded(call, _chunks(response, call.deadline))))
+    except (HTTPError, OSError, UpstreamError, ValueError, RecursionError):
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _detail(body: Mapping[str, Any], credential: Mapping[str, str]) -> str:
+    """What the server says in `{"detail": "…"}`, bounded and without our credential; nothing else of its body."""
+    detail = body.get("detail")
     if not isinstance(detail, str):
         return ""
     for header in credential.values():
         for part in header.split():
             detail = detail.replace(part, "<secret>")
     return f": {one_line(detail, _DETAIL_LENGTH)}"
+
+
+def _aws_code(body: Mapping[str, Any]) -> str:
+    """AWS names its errors in `{"__type": "namespace#Name"}`."""
+    return one_line(str(body.get("__type", "")).rpartition("#")[2], _DETAIL_LENGTH)
 
 
 def _chunks(response: urllib3.BaseHTTPResponse, deadline: Deadline) -> Iterator[bytes]:

@@ -144,4 +144,4 @@ def _time(value: Any) -> datetime:
 def _described(error: Exception) -> str:
     if isinstance(error, KeyError):
         return f"{error} is missing"
-    return str(error) if isinstance(error, ValueError) else "a field is missing or of another type"
+    return str(error) if isinstance(error, (ValueError, OverflowError)) else "a field is missing or of another type"

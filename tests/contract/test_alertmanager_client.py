@@ -168,6 +168,7 @@ UNKNOWN = Alert(fingerprint="f1", state=AlertState.UNKNOWN, updated_at=OLDEST)
         pytest.param(alert(status={"state": "suppressed", "silencedBy": [1]}), id="silencedBy numbers"),
         pytest.param(alert(updatedAt="yesterday"), id="time malformed"),
         pytest.param(alert(updatedAt="2026-11-21T03:00:00"), id="time without zone"),
+        pytest.param(alert(updatedAt="0001-01-01T00:00:00+01:00"), id="before the calendar begins"),
         pytest.param(alert(labels=None), id="no labels"),
         pytest.param(alert(labels={"alertname": 7}), id="label a number"),
     ],
@@ -248,6 +249,7 @@ def test_silences_that_are_not_a_list_end_the_read(server: Server) -> None:
 
 def test_silence_that_is_not_understood_is_left_out(server: Server) -> None:
     odd = [None, {**SILENCE, "id": "s2", "status": {"state": "odd"}}, {**SILENCE, "id": "s3", "endsAt": 7}]
+    odd += [{**SILENCE, "id": "s4", "endsAt": "9999-12-31T23:59:59-01:00"}]
     server.answers |= {"groups": [SILENCED], "silences": [*odd, SILENCE]}
 
     ends_at = datetime(2026, 11, 21, 5, 0, tzinfo=UTC)

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from alert_sync.apply import Applier, Freshness
 from alert_sync.deadline import Deadline
 from alert_sync.errors import TransientUpstreamError
+from alert_sync.model import Outcome, Plan
+from alert_sync.plan import make_plan
 from alert_sync.reconcile import RunRequest
 from alert_sync.report import Report, Status, Trigger
 from alert_sync.secrets_store import SecretStore
 from alert_sync.service import Service
+from alert_sync.writers import ApiWriter
 from tests.integration.world import outcomes
 from tests.support.fake_irm import FakeIrm
 from tests.support.fake_irm_model import AlertGroup, Integration
@@ -76,15 +82,23 @@ def run(
     seconds: float = 20,
     secrets: SecretStore | None = None,
 ) -> Report:
+    request = RunRequest(run_id="run-1", trigger=Trigger.INVOKE)
+    return service_of(alertmanager, irm, environ, secrets).reconciler().run(request, Deadline(seconds))
+
+
+def service_of(
+    alertmanager: StubAlertmanager,
+    irm: FakeIrm,
+    environ: Mapping[str, str] | None = None,
+    secrets: SecretStore | None = None,
+) -> Service:
     settings = {
         "ALERTMANAGER_URL": alertmanager.url,
         "GRAFANA_IRM_URL": irm.url,
         "GRAFANA_IRM_TOKEN": irm.admin.token,
         "MAX_CHANGES_MINIMUM": "1000",
     }
-    service = Service({**settings, **(environ or {})}, secrets or SecretStore())
-    request = RunRequest(run_id="run-1", trigger=Trigger.INVOKE)
-    return service.reconciler().run(request, Deadline(seconds))
+    return Service({**settings, **(environ or {})}, secrets or SecretStore())
 
 
 def resolves(irm: FakeIrm) -> list[Any]:
@@ -105,6 +119,38 @@ def test_run_that_is_out_of_time_sends_nothing_more_and_knows_what_became_of_eac
     told = list(outcomes(report).values())
     assert {"applied", "deferred"} == set(told)
     assert len(resolves(irm)) == told.count("applied") == len(irm.resolved_ids)
+
+
+# --- the look at Alertmanager
+
+
+@pytest.mark.parametrize(
+    ("ends_at", "outcome"),
+    [
+        pytest.param("2099-01-01T00:00:00Z", Outcome.APPLIED, id="as it was"),
+        pytest.param("2098-01-01T00:00:00Z", Outcome.DEFERRED, id="shortened"),
+    ],
+)
+def test_silence_in_irm_is_not_sent_with_the_delay_of_a_silence_that_was_shortened(
+    alertmanager: StubAlertmanager, irm: FakeIrm, integration: Integration, ends_at: str, outcome: Outcome
+) -> None:
+    stuck_groups(1, alertmanager, irm, integration)
+    alertmanager.silences[0]["endsAt"] = "2099-01-01T00:00:00Z"
+    service = service_of(alertmanager, irm, {"SILENCED_ACTION": "silence"})
+    deadline = Deadline(10)
+    groups = service.irm.read(deadline, now=datetime.now(UTC))
+
+    def plan_now() -> Plan:
+        return make_plan(service.alertmanager.read(deadline), groups, service.settings.policy, now=datetime.now(UTC))
+
+    plan = plan_now()
+    alertmanager.silences[0]["endsAt"] = ends_at
+    freshness = Freshness(plan, plan_now, looked_at=time.monotonic(), fresh_seconds=0)
+    applier = Applier(irm=service.irm, writer=ApiWriter(service.irm), freshness=freshness, deadline=deadline, threads=1)
+
+    (result,) = applier.apply(plan.changes)
+
+    assert (result.outcome, len(irm.writes)) == (outcome, int(outcome is Outcome.APPLIED))
 
 
 # --- the credential
@@ -253,7 +299,6 @@ def test_two_runs_at_once_resolve_each_group_and_leave_one_note(
 ) -> None:
     groups = stuck_groups(20, alertmanager, irm, integration)
     irm.latency_seconds = 0.02
-    from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(2) as pool:
         reports = list(pool.map(lambda _: run(alertmanager, irm), range(2)))

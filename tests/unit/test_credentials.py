@@ -106,6 +106,65 @@ def test_secret_that_many_threads_find_refused_is_read_again_once() -> None:
     assert (renewed, vault.reads) == ([True] * 4, 2)
 
 
+class Queue:
+    """A lock that tells when a second thread has come to wait for it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.is_waited_for = threading.Event()
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(blocking=False):
+            self.is_waited_for.set()
+            self._lock.acquire(timeout=10)
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+def test_secret_that_cannot_be_read_again_is_tried_once_for_all_threads_that_wait() -> None:
+    """The store may be slow: each thread would wait for all the others before it."""
+    queue, is_reading = Queue(), threading.Event()
+    reads = []
+
+    def read() -> str:
+        reads.append(1)
+        if len(reads) == 1:
+            return "one"
+        is_reading.set()
+        queue.is_waited_for.wait(timeout=10)
+        raise TransientUpstreamError("AWS Secrets Manager", "read secret", "no answer")
+
+    kept = Secret("name", read)
+    kept.text()
+    kept._lock = queue  # type: ignore[assignment] # noqa: SLF001 - no other way to see that a thread waits
+
+    with ThreadPoolExecutor(max_workers=2) as threads:
+        first = threads.submit(kept.renew, 0)
+        is_reading.wait(timeout=10)
+        second = threads.submit(kept.renew, 0)
+        failure, found = first.exception(timeout=20), second.result(timeout=20)
+
+    assert (type(failure), found, len(reads)) == (TransientUpstreamError, False, 2)
+
+
+def test_secret_that_could_not_be_read_again_is_tried_again_after_the_next_refusal() -> None:
+    texts = iter(["one", None, "two"])
+
+    def read() -> str:
+        text = next(texts)
+        if text is None:
+            raise TransientUpstreamError("AWS Secrets Manager", "read secret", "no answer")
+        return text
+
+    kept = Secret("name", read)
+    kept.text()
+    with pytest.raises(TransientUpstreamError):
+        kept.renew(0)
+
+    assert (kept.renew(0), kept.text()) == (True, "two")
+
+
 # --- nothing, a token, a user
 
 

@@ -20,7 +20,7 @@ from unittest.mock import ANY
 import botocore.session
 import pytest
 import urllib3
-from moto import mock_aws
+from moto.server import ThreadedMotoServer
 
 from alert_sync.errors import EventError
 from alert_sync.metrics import METRICS
@@ -121,12 +121,17 @@ def world(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
 @pytest.fixture
 def aws(world: World) -> Iterator[Any]:
     """Secrets Manager with the empty secret of a fresh stack, which holds the token by name."""
-    with mock_aws():
-        client: Any = botocore.session.Session().create_client("secretsmanager", region_name=REGION)
-        client.create_secret(Name="irm-token")
-        world.unset("GRAFANA_IRM_TOKEN")
-        world.set(GRAFANA_IRM_TOKEN_SECRET="irm-token", AWS_DEFAULT_REGION=REGION)
-        yield client
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    world.unset("GRAFANA_IRM_TOKEN")
+    world.set(GRAFANA_IRM_TOKEN_SECRET="irm-token", AWS_DEFAULT_REGION=REGION)
+    world.set(AWS_ACCESS_KEY_ID="testing", AWS_SECRET_ACCESS_KEY="testing", AWS_ENDPOINT_URL=f"http://{host}:{port}")
+    client: Any = botocore.session.Session().create_client("secretsmanager", region_name=REGION)
+    client.create_secret(Name="irm-token")
+    yield client
+    client.delete_secret(SecretId="irm-token", ForceDeleteWithoutRecovery=True)
+    server.stop()
 
 
 def sample(name: str) -> Any:

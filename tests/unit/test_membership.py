@@ -81,6 +81,14 @@ def test_record_that_cannot_be_understood_outweighs_a_silenced_one() -> None:
     assert Membership(peers_with(*peers)).alerts == {"f1": odd}
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_two_records_of_one_moment_the_one_that_is_not_silenced_stands(order: int) -> None:
+    records = [a_silenced_alert("f1"), an_inhibited_alert("f1")][::order]
+    peers = [a_peer(an_aggregation_group(record), url=f"http://{at}:9093") for at, record in enumerate(records)]
+
+    assert Membership(peers_with(*peers)).alerts == {"f1": an_inhibited_alert("f1")}
+
+
 def test_legacy_group_has_its_one_alert_and_no_others() -> None:
     ungrouped = an_aggregation_group(an_alert("f1"), an_alert("f2"), receiver="", group_labels={})
     notification = a_notification("f1", receiver="", group_labels={}, legacy=True)

@@ -137,6 +137,16 @@ def test_active_alert_of_a_sibling_route_with_equal_labels_keeps_the_page() -> N
     assert finding.verdict is Verdict.FIRING
 
 
+@pytest.mark.parametrize("order", [1, -1], ids=["active listed first", "active listed last"])
+def test_alerts_of_all_groups_with_the_same_receiver_and_labels_count(order: int) -> None:
+    """Sibling routes. The webhook listed the silenced alert only."""
+    groups = [an_aggregation_group(an_alert("f2")), an_aggregation_group(a_silenced_alert("f1"))][::order]
+
+    plan = plan_of(peers_with(a_peer(*groups)), irm_with(an_alert_group()))
+
+    assert kept(plan) == {"I1": Verdict.FIRING}
+
+
 def test_alert_of_another_receiver_does_not_count() -> None:
     other = an_aggregation_group(an_alert("f2"), receiver="other")
 
@@ -159,6 +169,7 @@ def test_payload_alerts_that_have_resolved_do_not_stop_a_resolve_when_trusted() 
 UNTRUSTED_PEERS = [
     pytest.param({"started_at": NOW - timedelta(seconds=599)}, "up for 599 s only", id="young"),
     pytest.param({"cluster_status": "settling"}, "its cluster is settling", id="settling"),
+    pytest.param({"cluster_status": "lost"}, "its cluster is lost", id="a word that is not known"),
     pytest.param({"unreadable": 1}, "1 objects of its answer", id="unreadable objects"),
 ]
 TRUSTED_PEERS = [
@@ -189,6 +200,15 @@ def test_one_peer_that_did_not_answer_takes_the_trust() -> None:
 
     assert kept(plan) == {"I1": Verdict.UNKNOWN}
     assert plan.distrust == ("b is down",)
+
+
+def test_reasons_for_distrust_do_not_follow_the_order_of_peers() -> None:
+    peers = [a_peer(url="http://b:9093", fault="b is down"), a_peer(fault="a is down"), a_peer(url="http://c:9093")]
+
+    plans = [plan_of(peers_with(*each), irm_with(an_alert_group())) for each in (peers, peers[::-1])]
+
+    assert plans[0] == plans[1]
+    assert plans[0].distrust == ("a is down", "b is down")
 
 
 def test_missing_alert_of_a_young_alertmanager_keeps_the_page_although_the_rest_is_silenced() -> None:
@@ -297,6 +317,18 @@ def test_one_of_two_silences_that_holds_is_enough() -> None:
 
 
 # --- what is not ours
+
+
+def test_one_alert_whose_silence_holds_no_more_keeps_the_page_of_all() -> None:
+    alerts = alertmanager_with(
+        a_silenced_alert("f1", by=("s1",)),
+        a_silenced_alert("f2", by=("s2",)),
+        silences=[a_silence("s1"), a_silence("s2", state=SilenceState.EXPIRED, ends_in=timedelta(seconds=-1))],
+    )
+
+    plan = plan_of(alerts, irm_with(an_alert_group()))
+
+    assert kept(plan) == {"I1": Verdict.UNKNOWN}
 
 
 def test_group_that_alertmanager_did_not_make_is_unmanaged() -> None:
@@ -463,6 +495,15 @@ def test_irm_silence_is_never_for_ever_even_without_interval() -> None:
     assert [change.silence_seconds for change in plan.changes] == [1]
 
 
+def test_irm_silence_never_lasts_longer_than_a_year() -> None:
+    """A silence until the year 9999, which means for ever: IRM answers 500 to such a delay."""
+    for_ever = alertmanager_with(a_silenced_alert(), silences=[a_silence(ends_in=timedelta(days=2_900_000))])
+
+    plan = plan_of(for_ever, irm_with(an_alert_group()), Policy(silenced_action=SilencedAction.SILENCE))
+
+    assert [change.silence_seconds for change in plan.changes] == [365 * 86_400]
+
+
 def test_changes_come_oldest_first() -> None:
     groups = [an_alert_group(f"I{age}", created_at=NOW - timedelta(hours=age)) for age in (1, 3, 2)]
 
@@ -518,6 +559,14 @@ def test_plan_beyond_the_guards_is_refused(silenced: int, firing: int, policy: P
 def test_groups_that_are_not_ours_do_not_widen_the_guards() -> None:
     with pytest.raises(UnsafePlanError, match="21 of 22"):
         check_plan(world(21, 1, unmanaged=100), Policy())
+
+
+def test_groups_that_cannot_be_understood_do_not_widen_the_guards() -> None:
+    odd = [an_alert_group(f"odd{number}", state=None, managed=False, fault="no state") for number in range(5)]
+
+    plan = plan_of(alertmanager_with(a_silenced_alert()), irm_with(an_alert_group(), *odd))
+
+    assert plan.managed == 1
 
 
 def test_reporting_is_never_refused() -> None:

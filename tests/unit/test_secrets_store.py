@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import botocore.session
 import pytest
-from botocore.stub import Stubber
-from moto import mock_aws
+from moto.server import ThreadedMotoServer
 
 from alert_sync.deadline import Deadline
 from alert_sync.errors import ConfigurationError, PermanentUpstreamError, TransientUpstreamError, UpstreamError
+from alert_sync.http_transport import Call, HttpTransport
 from alert_sync.reconcile import RunRequest
 from alert_sync.report import Report, Status, Trigger
 from alert_sync.secrets_store import SecretStore
 from alert_sync.service import Service
 from tests.support.fake_irm import FakeIrm
 from tests.support.faults import closed_port
+from tests.support.loopback_http import Answer, Connection, LoopbackHttpServer, Request
 from tests.support.stub_alertmanager import StubAlertmanager
 
 REGION = "eu-west-1"
@@ -30,15 +32,30 @@ NO_VALUE = (
 
 
 @pytest.fixture(autouse=True)
-def region(monkeypatch: pytest.MonkeyPatch) -> None:
+def set_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s3cret")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """An imitation of Secrets Manager."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
 
 
 @pytest.fixture
-def aws() -> Iterator[Any]:
-    """An imitation of Secrets Manager, and a client to fill it."""
-    with mock_aws():
-        yield botocore.session.Session().create_client("secretsmanager", region_name=REGION)
+def aws(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A client to fill it, and the store pointed at it as at AWS."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", server)
+    client: Any = botocore.session.Session().create_client("secretsmanager", region_name=REGION)
+    yield client
+    for secret in client.list_secrets(IncludePlannedDeletion=True)["SecretList"]:
+        client.delete_secret(SecretId=secret["ARN"], ForceDeleteWithoutRecovery=True)
 
 
 def fault_of(store: SecretStore) -> str:
@@ -47,12 +64,21 @@ def fault_of(store: SecretStore) -> str:
     return str(caught.value)
 
 
-def failure_of(store: SecretStore, code: str, status: int) -> UpstreamError:
+def failure_of(code: str, status: int, monkeypatch: pytest.MonkeyPatch) -> UpstreamError:
     """The error when Secrets Manager answers so."""
-    with Stubber(store.open()) as stub:
-        stub.add_client_error("get_secret_value", service_error_code=code, http_status_code=status)
-        with pytest.raises(UpstreamError) as caught:
-            store.read(NAME)
+
+    def refuse(_: Request, connection: Connection) -> None:
+        connection.send(Answer(status=status, body=json.dumps({"__type": f"com.amazonaws#{code}"}).encode()))
+
+    with LoopbackHttpServer(refuse) as server:
+        return unanswered(server.url, monkeypatch)
+
+
+def unanswered(url: str, monkeypatch: pytest.MonkeyPatch) -> UpstreamError:
+    """The error when this is where Secrets Manager should be."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SECRETS_MANAGER", url)
+    with pytest.raises(UpstreamError) as caught:
+        SecretStore(HttpTransport(backoff_seconds=0.01)).read(NAME)
     return caught.value
 
 
@@ -79,12 +105,6 @@ def test_newest_value_is_read_each_time(aws: Any) -> None:
     aws.put_secret_value(SecretId=NAME, SecretString="new")
 
     assert (first, store.read(NAME)) == ("old", "new")
-
-
-def test_client_is_made_once() -> None:
-    store = SecretStore()
-
-    assert store.open() is store.open()
 
 
 # --- what a person has to put right
@@ -125,76 +145,104 @@ def test_secret_on_its_way_to_be_deleted_is_refused(aws: Any) -> None:
 def test_machine_without_a_region_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_DEFAULT_REGION")
 
-    assert fault_of(SecretStore()) == f"secret {NAME} cannot be read without AWS_DEFAULT_REGION"
+    assert fault_of(SecretStore()) == f"secret {NAME} cannot be read: AWS_DEFAULT_REGION is not set"
 
 
-def test_machine_without_credentials_says_so() -> None:
-    assert fault_of(SecretStore()) == f"secret {NAME} cannot be read: Unable to locate credentials"
+def test_machine_without_credentials_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+
+    assert fault_of(SecretStore()) == f"secret {NAME} cannot be read: there are no AWS credentials"
 
 
 def test_machine_without_the_profile_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.setenv("AWS_PROFILE", "nobody")
 
-    assert fault_of(SecretStore()) == f"secret {NAME} cannot be read: The config profile (nobody) could not be found"
+    assert fault_of(SecretStore()) == (
+        f"secret {NAME} cannot be read: AWS credentials cannot be had: The config profile (nobody) could not be found"
+    )
 
 
 # --- what failed
 
 
 @pytest.mark.parametrize("code", ["AccessDeniedException", "DecryptionFailure"])
-def test_denied_secret_asks_for_the_two_rights(code: str) -> None:
-    error = failure_of(SecretStore(), code, 400)
+def test_denied_secret_asks_for_the_two_rights(code: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    error = failure_of(code, 400, monkeypatch)
 
     assert (type(error), error.status, str(error)) == (
         PermanentUpstreamError,
         400,
         (
-            f"AWS Secrets Manager: read secret: {NAME}: {code}: "
+            f"AWS Secrets Manager: read secret {NAME}: {code}: "
             "may this function's role read it (secretsmanager:GetSecretValue, kms:Decrypt)?"
         ),
     )
 
 
 @pytest.mark.parametrize("code", ["UnrecognizedClientException", "ExpiredTokenException", "ValidationException"])
-def test_any_other_refusal_is_named(code: str) -> None:
-    error = failure_of(SecretStore(), code, 400)
+def test_any_other_refusal_is_named(code: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    error = failure_of(code, 400, monkeypatch)
 
     assert (type(error), error.status, str(error)) == (
         PermanentUpstreamError,
         400,
-        f"AWS Secrets Manager: read secret: {NAME}: {code}",
+        f"AWS Secrets Manager: read secret {NAME}: {code}",
     )
 
 
 @pytest.mark.parametrize(
-    ("code", "status"),
+    ("code", "status", "cause"),
     [
-        ("ThrottlingException", 400),
-        ("RequestTimeout", 400),
-        ("InternalServiceError", 500),
-        ("ServiceUnavailable", 503),
-        ("SomethingNew", 502),
+        ("ThrottlingException", 400, "ThrottlingException"),
+        ("RequestTimeout", 400, "RequestTimeout"),
+        ("InternalServiceError", 500, "HTTP 500"),
+        ("ServiceUnavailable", 503, "HTTP 503"),
+        ("SomethingNew", 502, "HTTP 502"),
     ],
 )
-def test_failure_that_may_heal_is_transient(code: str, status: int) -> None:
-    error = failure_of(SecretStore(), code, status)
+def test_failure_that_may_heal_is_transient(
+    code: str, status: int, cause: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = failure_of(code, status, monkeypatch)
 
     assert (type(error), error.status, str(error)) == (
         TransientUpstreamError,
         status,
-        f"AWS Secrets Manager: read secret: {NAME}: {code}",
+        f"AWS Secrets Manager: read secret {NAME}: {cause}",
     )
 
 
 def test_service_that_cannot_be_reached_is_transient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s3cret")
     with closed_port() as url:
-        monkeypatch.setenv("AWS_ENDPOINT_URL_SECRETS_MANAGER", url)
-        with pytest.raises(TransientUpstreamError) as caught:
-            SecretStore().read(NAME)
+        error = unanswered(url, monkeypatch)
 
-    assert str(caught.value) == f"AWS Secrets Manager: read secret: {NAME}: EndpointConnectionError"
+    cause = "the connection was refused or the host cannot be reached"
+    assert (type(error), str(error)) == (
+        TransientUpstreamError,
+        f"AWS Secrets Manager: read secret {NAME}: {cause}",
+    )
+
+
+@pytest.mark.parametrize(
+    ("region", "host"),
+    [
+        ("eu-west-1", "secretsmanager.eu-west-1.amazonaws.com"),
+        ("cn-north-1", "secretsmanager.cn-north-1.amazonaws.com.cn"),
+    ],
+)
+def test_endpoint_is_that_of_the_region(region: str, host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", region)
+    asked: list[str] = []
+
+    class Listening(HttpTransport):
+        def get_json(self, call: Call) -> Any:
+            asked.append(call.url)
+            return {"SecretString": "t0k3n"}
+
+    assert SecretStore(Listening()).read(NAME) == "t0k3n"
+    assert asked == [f"https://{host}/"]
 
 
 # --- rotation, over real sockets

@@ -351,6 +351,29 @@ def test_auth_without_a_secret_is_complete(auth: str) -> None:
     assert settings_with(ALERTMANAGER_AUTH=auth) == replace(DEFAULTS, alertmanager_auth=AlertmanagerAuth(auth))
 
 
+@pytest.mark.parametrize("name", ["GRAFANA_IRM_TOKEN_SECRET", "ALERTMANAGER_SECRET"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("glsa_AbCdEf0123456789_01234567", id="service account's token"),
+        pytest.param("0123456789abcdef" * 4, id="user's API key"),
+        pytest.param('{"token": "t0k3n"}', id="JSON"),
+        pytest.param("two words", id="a blank"),
+    ],
+)
+def test_secret_itself_in_the_place_of_its_name_is_a_fault_that_does_not_quote_it(name: str, text: str) -> None:
+    """The name of a secret stands in errors, and so in logs and answers."""
+    assert faults_with(**{name: text}) == (f"{name} must be the name or ARN of a secret, not what is in it",)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["team/irm_token+v1=2.0@eu-west", "arn:aws:secretsmanager:eu-west-1:123456789012:secret:irm-AbCdEf", "f" * 63],
+)
+def test_secret_may_be_named_by_all_that_aws_allows(text: str) -> None:
+    assert settings_with(GRAFANA_IRM_TOKEN_SECRET=text) == replace(DEFAULTS, irm_token_secret=text)
+
+
 @pytest.mark.parametrize("tenant", ["größe", "a\nb", "a\x7fb"])
 def test_tenant_must_fit_into_a_header(tenant: str) -> None:
     assert faults_with(ALERTMANAGER_TENANT=tenant) == (
