@@ -74,6 +74,8 @@ class _WatchedHttpsPool(urllib3.HTTPSConnectionPool):
 
 @contextmanager
 def watched(deadline: Deadline) -> Iterator[Watch]:
+    # Another request of this thread may be under way: its credential is being read from the secret store.
+    outer = getattr(_current, "watch", None)
     watch = _current.watch = Watch()
     timer = threading.Timer(deadline.remaining(), watch.cut)
     timer.daemon = True
@@ -82,6 +84,7 @@ def watched(deadline: Deadline) -> Iterator[Watch]:
         yield watch
     finally:
         timer.cancel()
+        _current.watch = outer
 
 
 POOLS = {"http": _WatchedHttpPool, "https": _WatchedHttpsPool}

@@ -292,6 +292,16 @@ def test_silences_come_from_the_next_peer_if_the_first_cannot_list_them(server: 
     assert other_server.requests[-1] == "/api/v2/silences"
 
 
+def test_peer_that_failed_is_not_asked_for_silences(server: Server, other_server: Server) -> None:
+    """Each call that it does not answer would cost the run its time."""
+    server.answers |= {"groups": [SILENCED], "status": (404, "no")}
+
+    snapshot = read(url(server), url(other_server))
+
+    assert set(snapshot.silences) == {"s1"}
+    assert "/api/v2/silences" not in server.requests
+
+
 def test_each_peer_is_asked_once_for_groups_and_status(server: Server, other_server: Server) -> None:
     read(url(server), url(other_server))
 

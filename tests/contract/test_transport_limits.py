@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -19,13 +19,22 @@ from alert_sync.errors import (
     PostponedError,
     TransientUpstreamError,
     UnsentError,
+    UpstreamError,
 )
 from alert_sync.http_transport import Authorizer, Call, HttpTransport, Upstream
+from alert_sync.request_budget import RequestBudget
 from tests.support.loopback_http import Answer, Connection, LoopbackHttpServer, Request
 
 
-def a_call(url: str, *, method: str = "POST", seconds: float = 5.0, authorizer: Authorizer | None = None) -> Call:
-    upstream = Upstream(name="Sys", base_url=url, authorizer=authorizer or NoAuth())
+def a_call(
+    url: str,
+    *,
+    method: str = "POST",
+    seconds: float = 5.0,
+    authorizer: Authorizer | None = None,
+    budgets: tuple[RequestBudget, ...] = (),
+) -> Call:
+    upstream = Upstream(name="Sys", base_url=url, authorizer=authorizer or NoAuth(), budgets=budgets)
     return Call(upstream=upstream, operation="try it", path="/x", deadline=Deadline(seconds), method=method)
 
 
@@ -131,3 +140,101 @@ def test_call_does_not_print_its_url_which_may_be_an_integrations() -> None:
     call = a_call("http://irm.example/integrations/v1/alertmanager/k3y/")
 
     assert "k3y" not in repr(call)
+
+
+class AsksElsewhereFirst(NoAuth):
+    """As a credential does whose secret has to be read first."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def headers(self, method: str, url: str, body: bytes) -> Mapping[str, str]:  # noqa: ARG002 - the protocol's
+        HttpTransport().post(a_call(self._url))
+        return {}
+
+
+def test_deadline_holds_for_a_call_whose_credential_had_to_be_fetched_first() -> None:
+    def trickle(_: Request, connection: Connection) -> None:
+        for byte in b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 15:
+            connection.send_bytes(bytes([byte]))
+            connection.wait(0.1)
+
+    elsewhere = Recorder(Answer(status=200))
+    with LoopbackHttpServer(elsewhere) as vault, LoopbackHttpServer(trickle) as server:
+        begun = time.monotonic()
+        with pytest.raises(TransientUpstreamError, match="no complete answer in the time"):
+            HttpTransport().post(a_call(server.url, seconds=0.5, authorizer=AsksElsewhereFirst(vault.url)))
+        lasted = time.monotonic() - begun
+
+    assert (len(elsewhere.requests), lasted < 2) == (1, True)
+
+
+@pytest.mark.parametrize("code", [400, 404, 429, 500])
+def test_secret_is_read_again_only_when_the_credential_was_refused(code: int) -> None:
+    reads = []
+
+    def read() -> str:
+        reads.append(1)
+        return "a-token"
+
+    recorder = Recorder(Answer(status=code, headers=(("Retry-After", "999"),)))
+    with LoopbackHttpServer(recorder) as server, pytest.raises(UpstreamError):
+        HttpTransport().post(a_call(server.url, authorizer=TokenAuth(Secret("name", read))))
+
+    assert (len(reads), len(recorder.requests)) == (1, 1)
+
+
+class PausedBudget(RequestBudget):
+    """Remembers how long it was to pause."""
+
+    def __init__(self) -> None:
+        super().__init__(10)
+        self.pauses: list[float] = []
+
+    def pause(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+
+
+def test_absurd_wait_of_one_answer_does_not_stop_the_runs_after_it() -> None:
+    budget = PausedBudget()
+    recorder = Recorder(Answer(status=429, headers=(("Retry-After", "999999"),)))
+
+    with LoopbackHttpServer(recorder) as server, pytest.raises(PostponedError):
+        HttpTransport().post(a_call(server.url, budgets=(budget,)))
+
+    assert budget.pauses == [60.0], "as long as IRM counts"
+
+
+def test_answer_that_was_cut_among_its_headers_is_no_success_even_if_it_said_how_long_it_is() -> None:
+    def hold(_: Request, connection: Connection) -> None:
+        connection.send_bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Not-The-Last: ")
+        connection.wait(None)
+
+    with LoopbackHttpServer(hold) as server, pytest.raises(TransientUpstreamError, match="no complete answer"):
+        HttpTransport().post(a_call(server.url, seconds=0.3))
+
+
+def test_answer_without_end_is_given_up_long_before_it_fills_the_memory() -> None:
+    megabyte = b"x" * 1_048_576
+
+    def flood(_: Request, connection: Connection) -> None:
+        connection.send_bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 999999999999\r\n\r\n")
+        while not connection.broken and not connection.stopping.is_set():
+            connection.send_bytes(megabyte)
+
+    with (
+        LoopbackHttpServer(flood) as server,
+        pytest.raises(ContractError, match="the answer is larger than 67108864 B"),
+    ):
+        HttpTransport().post(a_call(server.url, seconds=30))
+
+
+def test_read_may_be_answered_by_a_server_that_tells_the_end_by_closing() -> None:
+    def answer_and_close(_: Request, connection: Connection) -> None:
+        connection.send_bytes(b'HTTP/1.0 200 OK\r\n\r\n{"a": 1}')
+        connection.close()
+
+    with LoopbackHttpServer(answer_and_close) as server:
+        body = HttpTransport().get_json(a_call(server.url, method="GET"))
+
+    assert body == {"a": 1}

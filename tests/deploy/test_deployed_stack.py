@@ -171,7 +171,7 @@ def test_alarms_and_dashboard_are_there_under_the_name_of_the_stack(stack: Stack
     alarms = cloudwatch.describe_alarms(AlarmNamePrefix="alert-sync-")["MetricAlarms"]
     (dashboard,) = cloudwatch.list_dashboards(DashboardNamePrefix="alert-sync-")["DashboardEntries"]
 
-    assert (len(alarms), dashboard["DashboardName"]) == (9, f"alert-sync-{REGION}")
+    assert (len(alarms), dashboard["DashboardName"]) == (10, f"alert-sync-{REGION}")
 
 
 def test_log_holds_no_token_and_ends_after_its_retention(stack: Stack, aws: MiniStack, upstreams: Upstreams) -> None:

@@ -153,6 +153,29 @@ def test_silence_in_irm_is_not_sent_with_the_delay_of_a_silence_that_was_shorten
     assert (result.outcome, len(irm.writes)) == (outcome, int(outcome is Outcome.APPLIED))
 
 
+def test_one_new_look_confirms_every_change_that_is_sent_soon_after_it(
+    alertmanager: StubAlertmanager, irm: FakeIrm, integration: Integration
+) -> None:
+    stuck_groups(3, alertmanager, irm, integration)
+    service = service_of(alertmanager, irm)
+    deadline = Deadline(10)
+    groups = service.irm.read(deadline, now=datetime.now(UTC))
+    looks = []
+
+    def plan_now() -> Plan:
+        looks.append(1)
+        return make_plan(service.alertmanager.read(deadline), groups, service.settings.policy, now=datetime.now(UTC))
+
+    plan = plan_now()
+    freshness = Freshness(plan, plan_now, looked_at=time.monotonic() - 1000, fresh_seconds=500)
+    applier = Applier(irm=service.irm, writer=ApiWriter(service.irm), freshness=freshness, deadline=deadline, threads=2)
+
+    results = applier.apply(plan.changes)
+
+    assert [result.outcome for result in results] == [Outcome.APPLIED] * 3
+    assert len(looks) == 1 + 1, "the first, and one for all"
+
+
 # --- the credential
 
 
@@ -240,6 +263,22 @@ def test_same_group_key_in_another_integration_is_no_obstacle(
     report = run(alertmanager, irm, {"RESOLVE_THROUGH": "integration"})
 
     assert outcomes(report) == {group.id: "applied" for group in groups}
+
+
+def test_key_that_one_integration_refuses_does_not_stop_the_others(
+    alertmanager: StubAlertmanager, irm: FakeIrm, integration: Integration, irm_proxy: FaultyProxy
+) -> None:
+    other = irm.add_alertmanager_integration("other")
+    stuck_groups(20, alertmanager, irm, integration)
+    fine = [irm.receive_webhook(alertmanager.silenced(f"Other{number}"), other)[0].id for number in range(10)]
+    irm.links_base_url = irm_proxy.url
+    irm_proxy.inject(status(403), method="POST", path=irm.inbound_url(integration).rpartition("/integrations/")[2])
+
+    report = run(alertmanager, irm, {"RESOLVE_THROUGH": "integration"})
+
+    told = outcomes(report)
+    assert {told[group_id] for group_id in fine} == {"applied"}
+    assert list(told.values()).count("failed") == 20
 
 
 def test_change_that_was_never_sent_is_not_looked_up(

@@ -20,7 +20,8 @@ NOT_SET_BY_THE_TEMPLATE = {"GRAFANA_IRM_TOKEN", "ALERTMANAGER_HOST"}
 
 def _variables(deployed: Deploy, **parameters: str) -> dict[str, str]:
     variables: dict[str, str] = deployed(**parameters).only("AWS::Lambda::Function")["Environment"]["Variables"]
-    return variables
+    # What only AWS can know stands in brackets, which no name of a secret has.
+    return {name: value.strip("<>") for name, value in variables.items()}
 
 
 # --- the function gets what it understands
