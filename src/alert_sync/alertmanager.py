@@ -12,9 +12,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from alert_sync.call import Call, Upstream
 from alert_sync.deadline import Deadline
 from alert_sync.errors import ContractError, UpstreamError
-from alert_sync.http_transport import Call, HttpTransport, Upstream
+from alert_sync.http_transport import HttpTransport
 from alert_sync.json_stream import iterate_array
 from alert_sync.model import (
     AggregationGroup,

@@ -12,9 +12,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
-from urllib.parse import urlencode
+from typing import Any, TypeVar
 
 import urllib3
 from urllib3.exceptions import (
@@ -26,6 +24,7 @@ from urllib3.exceptions import (
     SSLError,
 )
 
+from alert_sync.call import Call
 from alert_sync.deadline import Deadline
 from alert_sync.errors import (
     ConfigurationError,
@@ -37,7 +36,6 @@ from alert_sync.errors import (
     UnsentError,
     UpstreamError,
 )
-from alert_sync.request_budget import RequestBudget
 from alert_sync.retry_after import wait_asked_for
 from alert_sync.watchdog import POOLS, Watch, watched
 from alert_sync.wording import one_line
@@ -56,50 +54,6 @@ CHUNK_BYTES = 65_536
 # Far more than any answer that is not streamed: a page of 100 alert groups was measured at 165 kB.
 BODY_LIMIT_BYTES = 64 * 1024 * 1024
 _DETAIL_LENGTH = 200
-
-
-class Authorizer(Protocol):
-    """Adds what proves who we are."""
-
-    def headers(self, method: str, url: str, body: bytes) -> Mapping[str, str]:
-        """The headers for this one request."""
-
-    @property
-    def version(self) -> int:
-        """Another number whenever the credential is another one."""
-
-    def renew(self, refused: int) -> bool:
-        """Look for a newer credential after that version was refused; True if there is one."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Upstream:
-    """A system that is called: its name for people, where it is, who we are there, and how often it may be asked."""
-
-    name: str
-    base_url: str = field(repr=False)  # an integration's is a secret
-    authorizer: Authorizer
-    headers: Mapping[str, str] = field(default_factory=dict)
-    budgets: tuple[RequestBudget, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """One request to be made. `confirm` is asked right before each sending and may raise to prevent it."""
-
-    upstream: Upstream
-    operation: str
-    path: str
-    deadline: Deadline
-    method: str = "GET"
-    query: Mapping[str, str | int] = field(default_factory=dict)
-    json_body: object = None
-    confirm: Callable[[], None] | None = None
-
-    @property
-    def url(self) -> str:
-        query = f"?{urlencode(self.query)}" if self.query else ""
-        return f"{self.upstream.base_url}{self.path}{query}"
 
 
 class HttpTransport:

@@ -10,10 +10,11 @@ from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime
 
+from alert_sync.call import Call, Upstream
 from alert_sync.credentials import NoAuth
 from alert_sync.deadline import Deadline
 from alert_sync.errors import UnsentError, UpstreamError
-from alert_sync.http_transport import Call, HttpTransport, Upstream
+from alert_sync.http_transport import HttpTransport
 from alert_sync.irm import Confirm, Integration, IrmClient
 from alert_sync.irm_payload import resolved_webhook
 from alert_sync.model import AlertGroup

@@ -13,9 +13,10 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
+from alert_sync.call import Call, Upstream
 from alert_sync.deadline import Deadline
 from alert_sync.errors import ContractError
-from alert_sync.http_transport import Call, HttpTransport, Upstream
+from alert_sync.http_transport import HttpTransport
 from alert_sync.irm_payload import UnreadableError, parse_alert_group
 from alert_sync.model import AlertGroup, IrmSnapshot
 

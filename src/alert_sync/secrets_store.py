@@ -10,6 +10,7 @@ import os
 from typing import Any
 
 from alert_sync.aws_identity import aws_region
+from alert_sync.call import Call, Upstream
 from alert_sync.deadline import Deadline
 from alert_sync.errors import (
     ConfigurationError,
@@ -18,7 +19,7 @@ from alert_sync.errors import (
     TransientUpstreamError,
     UnsentError,
 )
-from alert_sync.http_transport import Call, HttpTransport, Upstream
+from alert_sync.http_transport import HttpTransport
 from alert_sync.sigv4 import SigV4Auth
 
 _NAME = "AWS Secrets Manager"

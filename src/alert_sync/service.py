@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from alert_sync.alertmanager import AlertmanagerClient
+from alert_sync.call import Authorizer, Upstream
 from alert_sync.credentials import BasicAuth, NoAuth, Secret, TokenAuth
 from alert_sync.deadline import Deadline
 from alert_sync.errors import ConfigurationError, ReconcilerError
-from alert_sync.http_transport import Authorizer, HttpTransport, Upstream
+from alert_sync.http_transport import HttpTransport
 from alert_sync.inbound import InboundClient
 from alert_sync.irm import IrmClient
 from alert_sync.model import SilencedAction

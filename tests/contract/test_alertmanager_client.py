@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from alert_sync.alertmanager import AlertmanagerClient
+from alert_sync.call import Upstream
 from alert_sync.credentials import NoAuth
 from alert_sync.deadline import Deadline
 from alert_sync.errors import ContractError, UpstreamError
-from alert_sync.http_transport import HttpTransport, Upstream
+from alert_sync.http_transport import HttpTransport
 from alert_sync.model import AggregationGroup, Alert, AlertmanagerSnapshot, AlertState, Peer, Silence, SilenceState
 from tests.support.loopback_http import Answer, Connection, LoopbackHttpServer, Request
 from tests.support.recordings import Recording, ReplayServer

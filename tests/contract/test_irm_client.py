@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
+from alert_sync.call import Upstream
 from alert_sync.credentials import Secret, TokenAuth
 from alert_sync.deadline import Deadline
 from alert_sync.errors import ContractError, PermanentUpstreamError, PostponedError, UpstreamError
-from alert_sync.http_transport import HttpTransport, Upstream
+from alert_sync.http_transport import HttpTransport
 from alert_sync.inbound import InboundClient
 from alert_sync.irm import IrmClient
 from alert_sync.model import AlertGroupState, IrmSnapshot

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from alert_sync.call import Authorizer, Call, Upstream
 from alert_sync.credentials import NoAuth, Secret, TokenAuth
 from alert_sync.deadline import Deadline
 from alert_sync.errors import (
@@ -18,7 +19,7 @@ from alert_sync.errors import (
     TransientUpstreamError,
     UpstreamError,
 )
-from alert_sync.http_transport import Authorizer, Call, HttpTransport, Upstream
+from alert_sync.http_transport import HttpTransport
 from alert_sync.request_budget import RequestBudget
 from tests.support.faults import (
     ABSURD_RETRY_AFTER,

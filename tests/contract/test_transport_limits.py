@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from alert_sync.call import Authorizer, Call, Upstream
 from alert_sync.credentials import NoAuth, Secret, TokenAuth
 from alert_sync.deadline import Deadline
 from alert_sync.errors import (
@@ -21,7 +22,7 @@ from alert_sync.errors import (
     UnsentError,
     UpstreamError,
 )
-from alert_sync.http_transport import Authorizer, Call, HttpTransport, Upstream
+from alert_sync.http_transport import HttpTransport
 from alert_sync.request_budget import RequestBudget
 from tests.support.loopback_http import Answer, Connection, LoopbackHttpServer, Request
 

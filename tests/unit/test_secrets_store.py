@@ -11,9 +11,10 @@ import botocore.session
 import pytest
 from moto.server import ThreadedMotoServer
 
+from alert_sync.call import Call
 from alert_sync.deadline import Deadline
 from alert_sync.errors import ConfigurationError, PermanentUpstreamError, TransientUpstreamError, UpstreamError
-from alert_sync.http_transport import Call, HttpTransport
+from alert_sync.http_transport import HttpTransport
 from alert_sync.reconcile import RunRequest
 from alert_sync.report import Report, Status, Trigger
 from alert_sync.secrets_store import SecretStore

@@ -15,9 +15,10 @@ from botocore.credentials import Credentials
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alert_sync.call import Call, Upstream
 from alert_sync.deadline import Deadline
 from alert_sync.errors import ConfigurationError
-from alert_sync.http_transport import Call, HttpTransport, Upstream
+from alert_sync.http_transport import HttpTransport
 from alert_sync.sigv4 import SigV4Auth
 from tests.support.loopback_http import Request
 from tests.support.stub_alertmanager import StubAlertmanager
