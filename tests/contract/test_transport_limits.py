@@ -239,3 +239,42 @@ def test_read_may_be_answered_by_a_server_that_tells_the_end_by_closing() -> Non
         body = HttpTransport().get_json(a_call(server.url, method="GET"))
 
     assert body == {"a": 1}
+
+
+def test_deadline_holds_on_a_connection_that_served_another_call_before() -> None:
+    calls = []
+
+    def trickle_the_second(request: Request, connection: Connection) -> None:
+        calls.append(request)
+        if len(calls) == 1:
+            connection.send(Answer(status=200))
+            return
+        for byte in b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 15:
+            connection.send_bytes(bytes([byte]))
+            connection.wait(0.1)
+
+    transport = HttpTransport(connections=1)
+    with LoopbackHttpServer(trickle_the_second) as server:
+        transport.post(a_call(server.url))
+        begun = time.monotonic()
+        with pytest.raises(TransientUpstreamError, match="no complete answer in the time"):
+            transport.post(a_call(server.url, seconds=0.5))
+        lasted = time.monotonic() - begun
+
+    assert (len(calls), lasted < 2) == (2, True)
+
+
+def test_deadline_of_a_call_that_is_over_cuts_no_later_one_on_its_connection() -> None:
+    calls = []
+
+    def answer_the_second_late(request: Request, connection: Connection) -> None:
+        calls.append(request)
+        connection.wait(0.0 if len(calls) == 1 else 0.8)
+        connection.send(Answer(status=200))
+
+    transport = HttpTransport(connections=1)
+    with LoopbackHttpServer(answer_the_second_late) as server:
+        transport.post(a_call(server.url, seconds=0.5))
+        transport.post(a_call(server.url, seconds=10))
+
+    assert len(calls) == 2

@@ -19,9 +19,9 @@ from alert_sync.reconcile import RunRequest
 from alert_sync.report import Report, Status, Trigger
 from alert_sync.secrets_store import SecretStore
 from alert_sync.service import Service
-from alert_sync.writers import ApiWriter
+from alert_sync.writers import ApiWriter, IntegrationWriter
 from tests.integration.world import outcomes
-from tests.support.fake_irm import FakeIrm
+from tests.support.fake_irm import FakeIrm, Role
 from tests.support.fake_irm_model import AlertGroup, Integration
 from tests.support.faults import FaultyProxy, status
 from tests.support.stub_alertmanager import StubAlertmanager
@@ -153,6 +153,31 @@ def test_silence_in_irm_is_not_sent_with_the_delay_of_a_silence_that_was_shorten
     assert (result.outcome, len(irm.writes)) == (outcome, int(outcome is Outcome.APPLIED))
 
 
+@pytest.mark.parametrize("through", ["api", "integration"])
+def test_no_way_into_irm_is_taken_on_an_old_look(
+    alertmanager: StubAlertmanager, irm: FakeIrm, integration: Integration, through: str
+) -> None:
+    """Between the look and the write the silence was deleted."""
+    (group,) = stuck_groups(1, alertmanager, irm, integration)
+    reconciler = service_of(alertmanager, irm, {"RESOLVE_THROUGH": through}).reconciler()
+    deadline = Deadline(10)
+    groups = reconciler.irm.read(deadline, now=datetime.now(UTC))
+
+    def plan_now() -> Plan:
+        snapshot = reconciler.alertmanager.read(deadline)
+        return make_plan(snapshot, groups, reconciler.settings.policy, now=datetime.now(UTC))
+
+    plan = plan_now()
+    alertmanager.groups[0]["alerts"][0]["status"] = {"state": "active", "silencedBy": [], "inhibitedBy": []}
+    freshness = Freshness(plan, plan_now, looked_at=time.monotonic(), fresh_seconds=0)
+    writer = IntegrationWriter(reconciler.inbound, groups) if reconciler.inbound else ApiWriter(reconciler.irm)
+    applier = Applier(irm=reconciler.irm, writer=writer, freshness=freshness, deadline=deadline, threads=1)
+
+    (result,) = applier.apply(plan.changes)
+
+    assert (result.outcome, irm.writes, irm.alert_group(group.id).state) == (Outcome.DEFERRED, (), "firing")
+
+
 def test_one_new_look_confirms_every_change_that_is_sent_soon_after_it(
     alertmanager: StubAlertmanager, irm: FakeIrm, integration: Integration
 ) -> None:
@@ -229,7 +254,59 @@ def test_refused_token_whose_secret_cannot_be_read_again_stops_all_writing(
     assert irm.resolved_ids == []
 
 
+def test_token_that_lost_its_right_during_the_run_fails_the_run_although_some_changes_were_made(
+    alertmanager: StubAlertmanager, irm: FakeIrm, integration: Integration, irm_proxy: FaultyProxy
+) -> None:
+    stuck_groups(30, alertmanager, irm, integration)
+    irm_proxy.inject(status(403), method="POST", path="/resolve/", nth=range(10, 100))
+
+    report = run(alertmanager, irm, {"GRAFANA_IRM_URL": irm_proxy.url, "RESOLUTION_NOTES": "false"})
+
+    assert (report.status, len(irm.resolved_ids)) == (Status.FAILED, 9)
+    assert list(outcomes(report).values()).count("applied") == 9
+    assert "this token cannot resolve alert groups" in report.error
+
+
+def test_token_that_may_not_silence_is_told_what_to_do_about_silencing(
+    alertmanager: StubAlertmanager, irm: FakeIrm, integration: Integration
+) -> None:
+    stuck_groups(1, alertmanager, irm, integration)
+    viewer = irm.add_user("viewer", role=Role.VIEWER)
+
+    report = run(alertmanager, irm, {"SILENCED_ACTION": "silence", "GRAFANA_IRM_TOKEN": viewer.token})
+
+    assert report.status is Status.FAILED
+    assert "this token cannot silence alert groups" in report.error
+
+
 # --- the way through the integration
+
+
+def test_silencing_goes_through_the_api_although_resolves_go_through_the_integration(
+    alertmanager: StubAlertmanager, irm: FakeIrm, integration: Integration
+) -> None:
+    (group,) = stuck_groups(1, alertmanager, irm, integration)
+
+    report = run(alertmanager, irm, {"SILENCED_ACTION": "silence", "RESOLVE_THROUGH": "integration"})
+
+    assert (outcomes(report), irm.alert_group(group.id).state) == ({group.id: "applied"}, "silenced")
+
+
+def test_webhooks_to_one_integration_leave_most_of_its_limit_to_real_alerts(
+    alertmanager: StubAlertmanager, irm: FakeIrm, integration: Integration
+) -> None:
+    other = irm.add_alertmanager_integration("other")
+    crowd = [group.id for group in stuck_groups(70, alertmanager, irm, integration)]
+    (single,) = irm.receive_webhook(alertmanager.silenced("Single"), other)
+    service = service_of(alertmanager, irm, {"RESOLVE_THROUGH": "integration", "RESOLUTION_NOTES": "false"})
+
+    report = service.reconciler().run(RunRequest(run_id="run-1", trigger=Trigger.INVOKE), Deadline(20))
+
+    told = outcomes(report)
+    assert [told[each] for each in crowd].count("applied") == 60
+    assert [told[each] for each in crowd].count("deferred") == 10
+    assert told[single.id] == "applied"
+    assert service.irm_budget.spent == len(irm.requests)
 
 
 @pytest.mark.parametrize("state", ["acknowledged", "firing"])

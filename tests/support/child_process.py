@@ -61,8 +61,9 @@ class ChildProcess:
         self._is_gone = True
 
     def freeze(self) -> None:
-        """Stop it where it is: its sockets stay open, and nobody answers."""
+        """Stop it where it is: its sockets stay open, and nobody answers. Returns when it has stopped, not before."""
         self._signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WNOWAIT)
 
     def thaw(self) -> None:
         self._signal(signal.SIGCONT)
