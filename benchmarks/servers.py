@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Self
 
 from benchmarks.world import World
 from tests.support.fake_irm import FakeIrm
-from tests.support.loopback_http import Answer, Connection, LoopbackHttpServer, Request
+from tests.support.loopback_http import Answer, Connection, LoopbackHttpServer, Request, Serving
 
 _JSON = (("Content-Type", "application/json"),)
 
 
-class AlertmanagerStandIn:
+class AlertmanagerStandIn(Serving):
     """Serves a world's JSON, made beforehand, and counts what it is asked. A real one would need the CPU itself."""
 
     def __init__(self, world: World, *, latency_seconds: float = 0.0) -> None:
@@ -30,15 +28,6 @@ class AlertmanagerStandIn:
     @property
     def url(self) -> str:
         return self._server.url
-
-    def __enter__(self) -> Self:
-        self._server.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.stop()
 
     def _serve(self, request: Request, connection: Connection) -> None:
         self.asked[request.path] += 1

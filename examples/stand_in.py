@@ -8,14 +8,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from uuid import uuid4
 
 import urllib3
 
 from alert_sync.fingerprint import fingerprint
-from tests.support.loopback_http import Answer, Connection, LoopbackHttpServer, Request
+from tests.support.loopback_http import Answer, Connection, LoopbackHttpServer, Request, Serving
 
 _RECEIVER = "oncall"
 _GROUP_BY = ("alertname", "cluster")
@@ -24,7 +23,7 @@ Labels = Mapping[str, str]
 Json = dict[str, Any]
 
 
-class StandInAlertmanager:
+class StandInAlertmanager(Serving):
     """Serves aggregation groups, silences and status; tells of new alerts by webhook at once, of nothing else."""
 
     def __init__(self, webhook_url: str) -> None:
@@ -68,15 +67,6 @@ class StandInAlertmanager:
             }
             for labels in every
         ]
-
-    def __enter__(self) -> Self:
-        self._server.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.stop()
 
     def _serve(self, request: Request, connection: Connection) -> None:
         answers: dict[str, object] = {

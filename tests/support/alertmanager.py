@@ -12,12 +12,12 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from shutil import rmtree
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import urllib3
 
 from tests.support.child_process import ChildProcess, free_port
+from tests.support.life_cycle import Running
 from tests.support.waiting import wait_for
 
 USERNAME = "reader"
@@ -68,7 +68,7 @@ receivers:
 """
 
 
-class Alertmanager:
+class Alertmanager(Running):
     """One Alertmanager; as a context manager it is started, and leaves nothing behind.
 
     Example:
@@ -98,19 +98,6 @@ class Alertmanager:
         self._http = urllib3.PoolManager(headers=headers, retries=False, timeout=10.0)
         self._file("alertmanager.yml").write_text(routing_config() if config is None else config)
         self._file("web.yml").write_text(_WEB_CONFIG if with_basic_auth else "")
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self._tidy_up()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._tidy_up()
 
     # --- the process
 
@@ -258,7 +245,7 @@ class Alertmanager:
     def _file(self, name: str) -> Path:
         return Path(self._folder.name) / name
 
-    def _tidy_up(self) -> None:
+    def tidy_up(self) -> None:
         if self._process is not None:
             self._process.stop()
         self._http.clear()

@@ -7,13 +7,13 @@ It answers as a real engine was measured to answer, quirks included; the contrac
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from tests.support.fake_irm_admission import Admission, Limits
 from tests.support.fake_irm_api import IrmApi
 from tests.support.fake_irm_model import GRAFANA_URL, Clock, Integration, Payload, Role
 from tests.support.fake_irm_state import IrmState
+from tests.support.life_cycle import Running
 from tests.support.loopback_http import Connection, LoopbackHttpServer, Request
 
 __all__ = ["GRAFANA_URL", "Clock", "FakeIrm", "Limits", "LoggedRequest", "Role"]
@@ -42,7 +42,7 @@ class LoggedRequest:
         return self.method not in ("GET", "HEAD", "OPTIONS")
 
 
-class FakeIrm(IrmState):
+class FakeIrm(IrmState, Running):
     """A Grafana IRM to talk to.
 
     Example:
@@ -144,15 +144,6 @@ class FakeIrm(IrmState):
         for timer in self._timers:
             timer.cancel()
         self._server.stop()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def _serve(self, request: Request, connection: Connection) -> None:
         path = request.path.removeprefix(self._path_prefix)

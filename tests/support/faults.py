@@ -20,10 +20,9 @@ import threading
 import urllib.parse
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
-from tests.support.loopback_http import Answer, Connection, LoopbackHttpServer, Request
+from tests.support.loopback_http import Answer, Connection, LoopbackHttpServer, Request, Serving
 
 ABSURD_RETRY_AFTER = ("999999999", "-1", "1.5", "soon", "", "nan", "inf", "Wed, 21 Oct 2015 07:28:00 GMT")
 """Values of Retry-After and RateLimit-Reset that a client must survive."""
@@ -237,7 +236,7 @@ class Rule:
 
 
 @dataclass(slots=True)
-class FaultyProxy:
+class FaultyProxy(Serving):
     """Pass requests on to `upstream_url`, except those that an injected fault strikes."""
 
     upstream_url: str
@@ -280,15 +279,6 @@ class FaultyProxy:
     def come_up(self) -> None:
         """Listen again, on the same port."""
         self._server.start()
-
-    def __enter__(self) -> Self:
-        self._server.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.stop()
 
     def _serve(self, request: Request, connection: Connection) -> None:
         with self._lock:

@@ -18,13 +18,13 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import urllib3
 
 from tests.support import tools
 from tests.support.child_process import ChildProcess, free_port
+from tests.support.life_cycle import Running
 from tests.support.waiting import wait_for
 
 HANDLER = "alert_sync.handler.lambda_handler"
@@ -37,7 +37,7 @@ _ATTEMPTS_TO_START = 3
 """A free port may be taken by another process before the emulator listens on it."""
 
 
-class LambdaRuntime:
+class LambdaRuntime(Running):
     """A function's execution environment; a context manager. The function starts cold with the first invocation.
 
     Example:
@@ -69,19 +69,6 @@ class LambdaRuntime:
         self._one_at_a_time = threading.Lock()
         self._port = 0
         self._process: ChildProcess | None = None
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self._tidy_up()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._tidy_up()
 
     def start(self) -> None:
         for _ in range(_ATTEMPTS_TO_START):
@@ -208,7 +195,7 @@ class LambdaRuntime:
         assert self._process is not None, "the runtime was never started"
         return self._process
 
-    def _tidy_up(self) -> None:
+    def tidy_up(self) -> None:
         if self._process is not None:
             self._process.stop()
         self._http.clear()

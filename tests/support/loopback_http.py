@@ -14,8 +14,9 @@ import urllib.parse
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
+
+from tests.support.life_cycle import Running
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +104,7 @@ _Accepted = socket.socket | tuple[bytes, socket.socket]
 _SECONDS_TO_END_A_CONNECTION = 5.0
 
 
-class LoopbackHttpServer:
+class LoopbackHttpServer(Running):
     """Serve `handle(request, connection)` on a free port of 127.0.0.1, one thread per connection, with keep-alive.
 
     Example:
@@ -150,14 +151,21 @@ class LoopbackHttpServer:
             server.stop_accepting()
             threading.Thread(target=server.end_connections, daemon=True).start()
 
-    def __enter__(self) -> Self:
-        self.start()
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
+class Serving(Running):
+    """What has such a server and nothing else to start."""
+
+    __slots__ = ()
+
+    _server: LoopbackHttpServer
+
+    def start(self) -> None:
+        """Open the port."""
+        self._server.start()
+
+    def stop(self) -> None:
+        """Close the port and break what is open."""
+        self._server.stop()
 
 
 class _Server(ThreadingHTTPServer):

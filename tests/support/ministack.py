@@ -9,8 +9,7 @@ import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import botocore.session
 import urllib3
@@ -21,6 +20,7 @@ from botocore.credentials import Credentials
 
 from tests.support import ministack_shim
 from tests.support.child_process import ChildProcess, free_port
+from tests.support.life_cycle import Running
 from tests.support.waiting import wait_for
 
 REGION = "eu-west-1"
@@ -32,7 +32,7 @@ _ATTEMPTS_TO_START = 3
 """A free port may be taken by another process before MiniStack listens on it."""
 
 
-class MiniStack:
+class MiniStack(Running):
     """One emulated account. A context manager; nothing of it is left afterwards.
 
     Example:
@@ -63,19 +63,6 @@ class MiniStack:
     def log(self) -> str:
         """What MiniStack wrote so far, for the message of a failing test."""
         return self._log.read_text(errors="replace")
-
-    def __enter__(self) -> Self:
-        try:
-            self._start()
-        except BaseException:
-            self._tidy_up()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._tidy_up()
 
     def environment(self) -> dict[str, str]:
         """Return the variables that make AWS's tools use this account, and nothing of the person's own."""
@@ -115,7 +102,7 @@ class MiniStack:
         events = self.client("logs").filter_log_events(logGroupName=log_group)["events"]
         return tuple(event["message"] for event in events)
 
-    def _start(self) -> None:
+    def start(self) -> None:
         for _ in range(_ATTEMPTS_TO_START):
             self._port = free_port()
             self._process = ChildProcess(
@@ -166,7 +153,7 @@ class MiniStack:
     def _log(self) -> Path:
         return self._home / "ministack.log"
 
-    def _tidy_up(self) -> None:
+    def tidy_up(self) -> None:
         if self._process is not None:
             self._process.stop()
         self._http.clear()

@@ -9,11 +9,10 @@ import json
 import threading
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from alert_sync.fingerprint import fingerprint
-from tests.support.loopback_http import Answer, Connection, LoopbackHttpServer, Request
+from tests.support.loopback_http import Answer, Connection, LoopbackHttpServer, Request, Serving
 
 RECEIVER = "oncall"
 
@@ -89,7 +88,7 @@ def _ago(time: timedelta) -> str:
 
 
 @dataclass(slots=True, kw_only=True)
-class StubAlertmanager:
+class StubAlertmanager(Serving):
     """Serve `groups`, `silences` and `status`; all may be changed at any time.
 
     Example:
@@ -134,15 +133,6 @@ class StubAlertmanager:
     def inhibited(self, *names: str) -> dict[str, Any]:
         """Hold one aggregation group of alerts that others inhibit; return the webhook that was sent before that."""
         return self._hold(*(alert_json(name, inhibited_by=["0123456789abcdef"]) for name in names))
-
-    def __enter__(self) -> Self:
-        self._server.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.stop()
 
     def _hold(self, *alerts: dict[str, Any]) -> dict[str, Any]:
         group_labels = {"group": alerts[0]["labels"]["alertname"]}

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-from tests.support.loopback_http import Answer, Connection, LoopbackHttpServer, Request
+from tests.support.loopback_http import Answer, Connection, LoopbackHttpServer, Request, Serving
 from tests.support.waiting import wait_for
 
 Payload = dict[str, Any]
 
 
-class WebhookRecorder:
+class WebhookRecorder(Serving):
     """A receiver on a loopback port. `payloads` are those that it accepted, in order of arrival.
 
     Example:
@@ -36,15 +35,6 @@ class WebhookRecorder:
     def wait_for(self, condition: Callable[[Payload], bool], *, what: str) -> Payload:
         """Return the first payload, of those here or to come, of which the condition is true."""
         return wait_for(lambda: next(filter(condition, self.payloads), None), what=what) or {}
-
-    def __enter__(self) -> Self:
-        self._server.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.stop()
 
     def _receive(self, request: Request, connection: Connection) -> None:
         if self.status < 300:
