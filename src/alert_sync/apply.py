@@ -141,7 +141,9 @@ class Applier:
     def _processed(self, results: Sequence[ChangeResult]) -> tuple[ChangeResult, ...]:
         """The results once IRM has processed what it had only taken in, or has had the time to."""
         waiting = {result.change.finding.alert_group.id for result in results if result.outcome is Outcome.APPLIED}
-        doubt = "IRM took the webhook in but the alert group is still open: are its templates the defaults?"
+        doubt = (
+            "IRM took the webhook in, but the alert group is still open (customized templates, or unresolved by hand?)"
+        )
         outcome = Outcome.FAILED
         try:
             for wait in PROCESSING_WAITS_SECONDS if waiting else ():

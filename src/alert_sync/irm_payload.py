@@ -5,6 +5,7 @@ An alert group that can be named but not understood becomes one with a `fault`, 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -14,6 +15,8 @@ from alert_sync.model import AlertGroup, AlertGroupState, Notification
 
 _WEBHOOK_VERSION = "4"
 # OverflowError: a time at the edge of the calendar, in another zone than UTC.
+# An id becomes part of a path: "..", for one, would lead to another.
+_ID = re.compile(r"[A-Za-z0-9_-]+")
 _FAULTS = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
 
 
@@ -27,7 +30,7 @@ def parse_alert_group(item: Any) -> AlertGroup:
     Raises:
         UnreadableError: it has no id.
     """
-    if not isinstance(item, dict) or not isinstance(item.get("id"), str) or not item["id"]:
+    if not isinstance(item, dict) or not isinstance(item.get("id"), str) or not _ID.fullmatch(item["id"]):
         raise UnreadableError("an alert group without id")
     known = {
         "id": item["id"],

@@ -56,6 +56,7 @@ def make_plan(alertmanager: AlertmanagerSnapshot, irm: IrmSnapshot, policy: Poli
     | any active, unprocessed                                    | firing       | keep                               |
     | any that cannot be understood                              | unknown      | keep                               |
     | some, each under a silence that still holds                | silenced     | SILENCED_ACTION, in listed states  |
+    | the same, but none that the payload lists is among them    | unknown      | keep: another Alertmanager's group |
     | the same, but one is missing or cut off and AM not trusted | unknown      | keep                               |
     | some, none active, not all silenced                        | suppressed   | keep                               |
     | none, Alertmanager trusted, payload complete               | gone         | keep, counted as a lost resolve    |
@@ -173,6 +174,8 @@ class _Judge:
         if not all(member.silences for member in members):
             return Verdict.UNKNOWN, "a silence that covered one of its alerts has just ended or is not known yet"
         missing = self._membership.missing(notification)
+        if notification.firing and len(missing) == len(notification.firing):
+            return Verdict.UNKNOWN, "Alertmanager holds none of the alerts that its webhook listed: another's group?"
         if self.distrust and missing:
             return Verdict.UNKNOWN, missing_reason(len(missing), self.distrust)
         if self.distrust and notification.truncated_alerts:

@@ -12,8 +12,8 @@ from typing import Any
 from alert_sync.model import ChangeResult, Outcome, Plan, Verdict
 from alert_sync.wording import one_line
 
-# At about 600 bytes each, far below the 6 MB that a Lambda function may answer.
-MOST_CHANGES = 2_000
+# At 600 bytes each as a rule, and 4,500 at the most, below the 6 MB that a Lambda function may answer.
+MOST_CHANGES = 1_000
 _TITLE_LENGTH = 200
 
 

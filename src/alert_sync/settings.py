@@ -170,6 +170,9 @@ def _contradictions(settings: Settings) -> list[str]:
     if needs_secret and not settings.alertmanager_secret:
         auth = settings.alertmanager_auth.value
         faults.append(f"ALERTMANAGER_SECRET is not set, and ALERTMANAGER_AUTH={auth} needs it: a secret's name or ARN")
+    policy = settings.policy
+    if policy.silenced_action is SilencedAction.SILENCE and AlertGroupState.FIRING not in policy.alert_group_states:
+        faults.append("ALERT_GROUP_STATES must include firing with SILENCED_ACTION=silence: IRM silences no others")
     return faults
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +24,8 @@ from alert_sync.writers import ApiWriter, IntegrationWriter
 from tests.integration.world import outcomes
 from tests.support.fake_irm import FakeIrm, Role
 from tests.support.fake_irm_model import AlertGroup, Integration
-from tests.support.faults import FaultyProxy, status
+from tests.support.faults import FaultyProxy, Rewrite, status
+from tests.support.loopback_http import Answer
 from tests.support.stub_alertmanager import StubAlertmanager
 
 GARBAGE = "two words"
@@ -218,7 +220,8 @@ def test_secret_that_becomes_unusable_during_the_run_hides_no_change_that_was_ma
     report = run(alertmanager, irm, settings, secrets=Vault(irm.admin.token, GARBAGE))
 
     told = list(outcomes(report).values())
-    assert (report.status, told.count("applied"), len(irm.resolved_ids)) == (Status.PARTIAL, 9, 9)
+    assert (report.status, report.error) == (Status.PARTIAL, "")
+    assert told.count("applied") == len(irm.resolved_ids) == 9
     assert set(told) == {"applied", "failed"}
     assert "secret irm-token does not hold a token" in report.results[-1].error
 
@@ -290,6 +293,7 @@ def test_silencing_goes_through_the_api_although_resolves_go_through_the_integra
     report = run(alertmanager, irm, {"SILENCED_ACTION": "silence", "RESOLVE_THROUGH": "integration"})
 
     assert (outcomes(report), irm.alert_group(group.id).state) == ({group.id: "applied"}, "silenced")
+    assert [note.text.split(" for ")[0] for note in irm.notes] == ["Silenced"]
 
 
 def test_webhooks_to_one_integration_leave_most_of_its_limit_to_real_alerts(
@@ -358,6 +362,41 @@ def test_key_that_one_integration_refuses_does_not_stop_the_others(
     assert list(told.values()).count("failed") == 20
 
 
+def test_webhook_is_confirmed_by_one_read_of_its_alert_group(
+    alertmanager: StubAlertmanager, irm: FakeIrm, integration: Integration
+) -> None:
+    (group,) = stuck_groups(1, alertmanager, irm, integration)
+
+    run(alertmanager, irm, {"RESOLVE_THROUGH": "integration", "RESOLUTION_NOTES": "false"})
+
+    reads = [request.path for request in irm.requests if not request.is_write]
+    assert reads[3:] == [f"/api/v1/integrations/{integration.id}/", f"/api/v1/alert_groups/{group.id}/"]
+
+
+def test_webhook_that_cannot_be_confirmed_is_deferred_and_says_why(
+    alertmanager: StubAlertmanager, irm: FakeIrm, integration: Integration, irm_proxy: FaultyProxy
+) -> None:
+    (group,) = stuck_groups(1, alertmanager, irm, integration)
+    irm_proxy.inject(status(404), method="GET", path=group.id)
+
+    report = run(alertmanager, irm, {"RESOLVE_THROUGH": "integration", "GRAFANA_IRM_URL": irm_proxy.url})
+
+    assert outcomes(report) == {group.id: "deferred"}
+    assert "whether it was processed is not known: Grafana IRM: read alert group: HTTP 404" in report.results[0].error
+
+
+def test_webhook_is_not_waited_for_longer_than_the_run_has(
+    alertmanager: StubAlertmanager, irm: FakeIrm, integration: Integration
+) -> None:
+    (group,) = stuck_groups(1, alertmanager, irm, integration)
+    irm.inbound_delay_seconds = None
+
+    report = run(alertmanager, irm, {"RESOLVE_THROUGH": "integration"}, seconds=2)
+
+    assert outcomes(report) == {group.id: "deferred"}
+    assert report.results[0].error == "taken in by IRM; no time was left to see that it was processed"
+
+
 def test_change_that_was_never_sent_is_not_looked_up(
     alertmanager: StubAlertmanager, irm: FakeIrm, integration: Integration
 ) -> None:
@@ -395,6 +434,23 @@ def test_time_at_the_edge_of_the_calendar_is_an_unknown_object_and_no_crash(
 
     assert (outcomes(report), report.kept["unknown"]) == ({other.id: "applied"}, 1)
     assert irm.alert_group(odd.id).state == "firing"
+
+
+def test_listed_object_without_an_id_is_examined_and_unknown(
+    alertmanager: StubAlertmanager, irm: FakeIrm, integration: Integration, irm_proxy: FaultyProxy
+) -> None:
+    stuck_groups(1, alertmanager, irm, integration)
+
+    def without_ids(answer: Answer) -> Answer:
+        page = json.loads(answer.body)
+        page["results"] = [{**each, "id": None} for each in page["results"]]
+        return Answer(status=200, body=json.dumps(page).encode())
+
+    irm_proxy.inject(Rewrite(without_ids), path=r"/alert_groups/\?")
+
+    report = run(alertmanager, irm, {"GRAFANA_IRM_URL": irm_proxy.url})
+
+    assert (report.alert_groups_examined, report.kept["unknown"], irm.writes) == (1, 1, ())
 
 
 def test_silence_without_a_foreseeable_end_silences_for_a_year(

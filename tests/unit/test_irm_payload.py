@@ -118,7 +118,11 @@ def test_alert_group_that_is_not_understood_has_a_fault(changes: dict[str, Any],
     assert (group.id, group.state, group.notification) == ("I1", None, None)
 
 
-@pytest.mark.parametrize("broken", [None, [], "I1", {}, {"id": None}, {"id": ""}, {"id": 7}], ids=repr)
+@pytest.mark.parametrize(
+    "broken",
+    [None, [], "I1", {}, {"id": None}, {"id": ""}, {"id": 7}, {"id": ".."}, {"id": "I1/x"}, {"id": "I 1"}],
+    ids=repr,
+)
 def test_object_without_id_is_unreadable(broken: Any) -> None:
     with pytest.raises(UnreadableError):
         parse_alert_group(broken)

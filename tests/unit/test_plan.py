@@ -163,6 +163,21 @@ def test_payload_alerts_that_have_resolved_do_not_stop_a_resolve_when_trusted() 
     assert actions(plan) == {"I1": SilencedAction.RESOLVE}
 
 
+def test_group_of_which_alertmanager_holds_no_listed_alert_may_be_anothers() -> None:
+    """Two Alertmanagers feed one IRM: equal receiver, equal labels, and here only the silenced twin."""
+    finding = finding_of(alertmanager_with(a_silenced_alert("twin")))
+
+    assert finding.verdict is Verdict.UNKNOWN
+
+
+def test_group_whose_webhook_listed_nothing_as_firing_is_judged_by_its_members() -> None:
+    notification = replace(a_notification(), firing={})
+
+    plan = plan_of(alertmanager_with(a_silenced_alert()), irm_with(an_alert_group(notification=notification)))
+
+    assert actions(plan) == {"I1": SilencedAction.RESOLVE}
+
+
 # --- trust
 
 

@@ -505,3 +505,9 @@ def test_states_are_those_of_open_alert_groups(states: str) -> None:
     assert faults_with(ALERT_GROUP_STATES=states) == (
         f"ALERT_GROUP_STATES must be a comma-separated list of firing, acknowledged, silenced, not {states!r}",
     )
+
+
+def test_silencing_without_the_one_state_that_can_be_silenced_is_refused() -> None:
+    assert faults_with(SILENCED_ACTION="silence", ALERT_GROUP_STATES="acknowledged,silenced") == (
+        "ALERT_GROUP_STATES must include firing with SILENCED_ACTION=silence: IRM silences no others",
+    )

@@ -1,0 +1,34 @@
+"""How a run ended, from what became of its changes."""
+
+from __future__ import annotations
+
+import pytest
+
+from alert_sync.model import Change, ChangeResult, Finding, Outcome, SilencedAction, Verdict
+from alert_sync.reconcile import status_of
+from alert_sync.report import Status
+from tests.builders import an_alert_group
+
+CHANGE = Change(
+    finding=Finding(alert_group=an_alert_group(), verdict=Verdict.SILENCED, reason="silenced"),
+    action=SilencedAction.RESOLVE,
+)
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "status"),
+    [
+        ([], Status.SUCCESS),
+        ([Outcome.APPLIED, Outcome.ALREADY], Status.SUCCESS),
+        ([Outcome.APPLIED, Outcome.FAILED], Status.PARTIAL),
+        ([Outcome.ALREADY, Outcome.FAILED], Status.PARTIAL),
+        ([Outcome.APPLIED, Outcome.DEFERRED], Status.PARTIAL),
+        ([Outcome.DEFERRED], Status.PARTIAL),
+        ([Outcome.FAILED], Status.FAILED),
+        ([Outcome.FAILED, Outcome.DEFERRED], Status.FAILED),
+    ],
+)
+def test_status_tells_whether_all_some_or_none_of_the_tried_changes_worked(
+    outcomes: list[Outcome], status: Status
+) -> None:
+    assert status_of([ChangeResult(change=CHANGE, outcome=outcome) for outcome in outcomes]) is status
