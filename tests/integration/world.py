@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from alert_sync.deadline import Deadline
@@ -32,11 +33,11 @@ class World:
     def __post_init__(self) -> None:
         self.integration = self.irm.add_alertmanager_integration()
 
-    def fire(self, *instances: str, **labels: str) -> AlertGroup:
+    def fire(self, *instances: str, lasting: timedelta = timedelta(minutes=5), **labels: str) -> AlertGroup:
         """One alert per instance, in a group of their own, as Alertmanager then tells IRM."""
         name = next(_names)
         label_sets = [{"alertname": name, "cluster": name, "instance": each, **labels} for each in instances or ("a",)]
-        self.alertmanager.post_alerts(*label_sets)
+        self.alertmanager.post_alerts(*label_sets, lasting=lasting)
         payload = self.webhooks.wait_for(
             lambda each: each["groupLabels"]["alertname"] == name and len(each["alerts"]) == len(label_sets),
             what=f"the notification of {name}",
