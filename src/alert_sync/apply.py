@@ -36,9 +36,7 @@ class Freshness:
         looked_at: when the look began that the plan was made from, on the monotonic clock.
     """
 
-    def __init__(
-        self, plan: Plan, look: Callable[[], Plan], *, looked_at: float, fresh_seconds: float = FRESH_SECONDS
-    ) -> None:
+    def __init__(self, plan: Plan, look: Callable[[], Plan], *, looked_at: float, fresh_seconds: float) -> None:
         self._wanted = _by_id(plan)
         self._look = look
         self._fresh_seconds = fresh_seconds

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from alert_sync.alertmanager import AlertmanagerClient
-from alert_sync.apply import Applier, Freshness
+from alert_sync.apply import FRESH_SECONDS, Applier, Freshness
 from alert_sync.deadline import Deadline
 from alert_sync.errors import EventError, ReconcilerError, UnsafePlanError
 from alert_sync.inbound import InboundClient
@@ -44,13 +44,17 @@ class RunRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reconciler:
-    """Both systems and the settings. Without `inbound`, resolves go through IRM's API."""
+    """Both systems and the settings. Without `inbound`, resolves go through IRM's API.
+
+    `fresh_seconds` is how old the look at Alertmanager may be when a change is sent.
+    """
 
     alertmanager: AlertmanagerClient
     irm: IrmClient
     inbound: InboundClient | None
     settings: Settings
     writers: int
+    fresh_seconds: float = FRESH_SECONDS
 
     def run(self, request: RunRequest, deadline: Deadline) -> Report:
         """Carry out one run. Foreseen failures are reported, not raised."""
@@ -116,7 +120,12 @@ class Reconciler:
         applier = Applier(
             irm=self.irm,
             writer=self._writer(irm),
-            freshness=Freshness(plan, lambda: self._plan(irm, self.alertmanager.read(deadline)), looked_at=looked_at),
+            freshness=Freshness(
+                plan,
+                lambda: self._plan(irm, self.alertmanager.read(deadline)),
+                looked_at=looked_at,
+                fresh_seconds=self.fresh_seconds,
+            ),
             deadline=deadline,
             threads=min(self.writers, len(plan.changes)),
         )

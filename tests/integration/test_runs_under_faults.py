@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -13,13 +14,15 @@ from alert_sync.apply import Applier, Freshness
 from alert_sync.deadline import Deadline
 from alert_sync.model import Outcome
 from alert_sync.plan import make_plan
-from alert_sync.report import Report, Status
+from alert_sync.reconcile import RunRequest
+from alert_sync.report import Report, Status, Trigger
 from alert_sync.writers import ApiWriter
 from tests.integration.world import World, outcomes
 from tests.support.fake_irm import Limits, Role
 from tests.support.fake_irm_model import AlertGroup
 from tests.support.faults import (
     AnswerLate,
+    Exchange,
     Fault,
     FaultyProxy,
     Instead,
@@ -244,9 +247,9 @@ def test_group_that_somebody_resolved_meanwhile_is_no_failure(
     """A-11: IRM answers 400, and reading again shows why."""
 
     class ResolveFirst:
-        def play(self, exchange: object) -> None:
+        def play(self, exchange: Exchange) -> None:
             world.irm.resolve(stuck.id)
-            exchange.connection.send(exchange.forward())  # type: ignore[attr-defined] # an Exchange
+            exchange.connection.send(exchange.forward())
 
     alertmanager_proxy.inject(ResolveFirst(), path=GROUPS, nth=1)
 
@@ -260,9 +263,9 @@ def test_group_that_was_deleted_meanwhile_is_no_failure(
     world: World, stuck: AlertGroup, alertmanager_proxy: FaultyProxy
 ) -> None:
     class DeleteFirst:
-        def play(self, exchange: object) -> None:
+        def play(self, exchange: Exchange) -> None:
             world.irm.delete_alert_group(world.irm.alert_group(stuck.id))
-            exchange.connection.send(exchange.forward())  # type: ignore[attr-defined] # an Exchange
+            exchange.connection.send(exchange.forward())
 
     alertmanager_proxy.inject(DeleteFirst(), path=GROUPS, nth=1)
 
@@ -428,6 +431,27 @@ def test_change_is_not_sent_when_alertmanager_cannot_be_looked_at_again(
     assert all("to confirm this change: HTTP 404" in result.error for result in results)
     assert len(alertmanager_proxy.requests) == before + 2, "one look, whose failure holds for all"
     assert {world.state(group) for group in groups} == {"firing"}
+
+
+def test_run_looks_again_before_it_sends_a_change_on_an_old_look(
+    world: World, stuck: AlertGroup, alertmanager_proxy: FaultyProxy
+) -> None:
+    """The look took a second, and may be half a second old. At the second look the silence is gone."""
+
+    class ExpireFirst:
+        def play(self, exchange: Exchange) -> None:
+            for silence in world.alertmanager.silences():
+                world.alertmanager.expire_silence(silence["id"])
+            exchange.connection.send(exchange.forward())
+
+    alertmanager_proxy.inject(AnswerLate(1), path=GROUPS, nth=1)
+    alertmanager_proxy.inject(ExpireFirst(), path=GROUPS, nth=2)
+    reconciler = replace(world.service({"ALERTMANAGER_URL": alertmanager_proxy.url}).reconciler(), fresh_seconds=0.5)
+
+    report = reconciler.run(RunRequest(run_id="run-1", trigger=Trigger.INVOKE), Deadline(20))
+
+    assert outcomes(report) == {stuck.id: "deferred"}
+    assert world.irm.writes == ()
 
 
 def test_late_answer_that_still_comes_in_time_counts(world: World, stuck: AlertGroup, irm_proxy: FaultyProxy) -> None:
