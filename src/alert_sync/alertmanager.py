@@ -16,6 +16,7 @@ from alert_sync.call import Call, Upstream
 from alert_sync.deadline import Deadline
 from alert_sync.errors import ContractError, UpstreamError
 from alert_sync.http_transport import HttpTransport
+from alert_sync.json_fields import FIELD_FAULTS, text_field, time_field
 from alert_sync.json_stream import iterate_array
 from alert_sync.model import (
     AggregationGroup,
@@ -26,9 +27,6 @@ from alert_sync.model import (
     Silence,
     SilenceState,
 )
-
-# OverflowError: a time at the edge of the calendar, in another zone than UTC.
-_PAYLOAD_FAULTS = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
 
 
 class AlertmanagerClient:
@@ -89,8 +87,8 @@ class AlertmanagerClient:
         body = self._transport.get_json(call)
         try:
             uptime = body["uptime"]
-            return (body["cluster"] or {}).get("status"), None if uptime is None else _time(uptime)
-        except _PAYLOAD_FAULTS:
+            return (body["cluster"] or {}).get("status"), None if uptime is None else time_field(uptime)
+        except FIELD_FAULTS:
             raise ContractError(upstream.name, call.operation, "the answer lacks uptime or cluster.status") from None
 
     def _silences(self, snapshot: AlertmanagerSnapshot, deadline: Deadline) -> Mapping[str, Silence]:
@@ -131,22 +129,22 @@ class _GroupParser:
     def parse(self, item: Any) -> AggregationGroup | None:
         try:
             receiver, labels, alerts = item["receiver"]["name"], item["labels"], item["alerts"]
-            pairs = frozenset((_text(name), _text(value)) for name, value in labels.items())
+            pairs = frozenset((text_field(name), text_field(value)) for name, value in labels.items())
             parsed = tuple(alert for each in alerts if (alert := self._alert(each)) is not None)
-            return AggregationGroup(receiver=_text(receiver), group_labels=pairs, alerts=parsed)
-        except _PAYLOAD_FAULTS:
+            return AggregationGroup(receiver=text_field(receiver), group_labels=pairs, alerts=parsed)
+        except FIELD_FAULTS:
             self.unreadable += 1
             return None
 
     def _alert(self, item: Any) -> Alert | None:
         try:
-            fingerprint = _text(item["fingerprint"])
-        except _PAYLOAD_FAULTS:
+            fingerprint = text_field(item["fingerprint"])
+        except FIELD_FAULTS:
             self.unreadable += 1
             return None
         try:
             return self._understood(fingerprint, item)
-        except _PAYLOAD_FAULTS:
+        except FIELD_FAULTS:
             oldest = datetime.min.replace(tzinfo=UTC)
             return Alert(fingerprint=fingerprint, state=AlertState.UNKNOWN, updated_at=oldest)
 
@@ -158,7 +156,7 @@ class _GroupParser:
         return Alert(
             fingerprint=fingerprint,
             state=state,
-            updated_at=_time(item["updatedAt"]),
+            updated_at=time_field(item["updatedAt"]),
             silenced_by=_texts(status["silencedBy"]),
             inhibited_by=_texts(status.get("inhibitedBy")),
             muted_by=_texts(status.get("mutedBy")),
@@ -166,7 +164,7 @@ class _GroupParser:
         )
 
     def _shared(self, value: Any) -> str:
-        return self._texts.setdefault(_text(value), value)
+        return self._texts.setdefault(text_field(value), value)
 
 
 def _parse_silences(call: Call, body: Any) -> Iterator[Silence]:
@@ -175,21 +173,15 @@ def _parse_silences(call: Call, body: Any) -> Iterator[Silence]:
     for item in body:
         try:
             yield Silence(
-                id=_text(item["id"]),
+                id=text_field(item["id"]),
                 state=SilenceState(item["status"]["state"]),
-                ends_at=_time(item["endsAt"]),
-                author=_text(item["createdBy"]),
-                comment=_text(item["comment"]),
+                ends_at=time_field(item["endsAt"]),
+                author=text_field(item["createdBy"]),
+                comment=text_field(item["comment"]),
             )
-        except _PAYLOAD_FAULTS:
+        except FIELD_FAULTS:
             # Left out: an alert that it covers is then kept, because no silence is known that holds.
             continue
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError("not a string")
-    return value
 
 
 def _texts(values: Any) -> tuple[str, ...]:
@@ -197,11 +189,4 @@ def _texts(values: Any) -> tuple[str, ...]:
         return ()
     if not isinstance(values, list):
         raise TypeError("not a list")
-    return tuple(_text(value) for value in values)
-
-
-def _time(text: Any) -> datetime:
-    time = datetime.fromisoformat(_text(text))
-    if time.tzinfo is None:
-        raise ValueError("a time without its zone")
-    return time.astimezone(UTC)
+    return tuple(text_field(value) for value in values)

@@ -11,13 +11,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from alert_sync.fingerprint import fingerprint
+from alert_sync.json_fields import FIELD_FAULTS, text_field, time_field
 from alert_sync.model import AlertGroup, AlertGroupState, Notification
 
 _WEBHOOK_VERSION = "4"
-# OverflowError: a time at the edge of the calendar, in another zone than UTC.
 # An id becomes part of a path: "..", for one, would lead to another.
 _ID = re.compile(r"[A-Za-z0-9_-]+")
-_FAULTS = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
 
 
 class UnreadableError(ValueError):
@@ -41,9 +40,9 @@ def parse_alert_group(item: Any) -> AlertGroup:
     }
     try:
         state = AlertGroupState(item["state"])
-        created_at = _time(item["created_at"])
+        created_at = time_field(item["created_at"])
         notification = _parse_notification(item["last_alert"]["payload"])
-    except _FAULTS as error:
+    except FIELD_FAULTS as error:
         oldest = datetime.min.replace(tzinfo=UTC)
         fault = f"IRM's answer about it could not be understood: {_described(error)}"
         return AlertGroup(**known, state=None, created_at=oldest, notification=None, fault=fault)
@@ -84,7 +83,7 @@ def _parse_notification(payload: Any) -> Notification | None:
 def _parse_webhook(payload: Mapping[str, Any]) -> Notification:
     firing = [alert for alert in payload["alerts"] if _is_firing(alert)]
     return Notification(
-        receiver=_text(payload["receiver"]),
+        receiver=text_field(payload["receiver"]),
         group_labels=frozenset(_labels(payload["groupLabels"]).items()),
         firing={_fingerprint_of(alert): _labels(alert["labels"]) for alert in firing},
         truncated_alerts=_count(payload.get("truncatedAlerts") or 0),
@@ -122,12 +121,6 @@ def _count(value: Any) -> int:
     return value
 
 
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError("a text is missing or of another type")
-    return value
-
-
 def _text_or_empty(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
@@ -135,13 +128,6 @@ def _text_or_empty(value: Any) -> str:
 def _field(item: Mapping[str, Any], outer: str, inner: str) -> Any:
     value = item.get(outer)
     return value.get(inner) if isinstance(value, dict) else None
-
-
-def _time(value: Any) -> datetime:
-    time = datetime.fromisoformat(_text(value))
-    if time.tzinfo is None:
-        raise ValueError("a time without its zone")
-    return time.astimezone(UTC)
 
 
 def _described(error: Exception) -> str:

@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from alert_sync.model import ChangeResult, Outcome, Plan, Verdict
+from alert_sync.model import AlertGroup, ChangeResult, Outcome, Plan, Verdict
 from alert_sync.wording import one_line
 
 # At 600 bytes each as a rule, and 4,500 at the most, below the 6 MB that a Lambda function may answer.
@@ -117,12 +117,15 @@ def change_row(result: ChangeResult) -> Mapping[str, str]:
     """One change as the report lists it."""
     finding = result.change.finding
     row = {
-        "alert_group_id": finding.alert_group.id,
-        "title": one_line(finding.alert_group.title, _TITLE_LENGTH),
-        "url": finding.alert_group.url,
+        **group_row(finding.alert_group),
         "verdict": finding.verdict.value,
         "change": result.change.action.value,
         "reason": finding.reason,
         "outcome": result.outcome.value,
     }
     return {**row, "error": result.error} if result.error else row
+
+
+def group_row(group: AlertGroup) -> Mapping[str, str]:
+    """An alert group as reports and logs name it; its title is bounded, as anybody can write it."""
+    return {"alert_group_id": group.id, "title": one_line(group.title, _TITLE_LENGTH), "url": group.url}

@@ -5,13 +5,11 @@ from __future__ import annotations
 from aws_lambda_powertools import Logger
 
 from alert_sync.model import Finding, Outcome, Verdict
-from alert_sync.report import Report, Status, change_row
-from alert_sync.wording import one_line
+from alert_sync.report import Report, Status, change_row, group_row
 
 # A log event may be 256 kB; the lines before the summary name every change.
 _CHANGES_IN_SUMMARY = 200
 _KEPT_LINES = 50
-_TITLE_LENGTH = 200
 _WORTH_A_LOOK = (Verdict.GONE, Verdict.UNKNOWN)
 
 
@@ -30,6 +28,4 @@ def log_run(logger: Logger, report: Report) -> None:
 
 
 def _kept_row(finding: Finding) -> dict[str, str]:
-    group = finding.alert_group
-    row = {"alert_group_id": group.id, "title": one_line(group.title, _TITLE_LENGTH), "url": group.url}
-    return {**row, "verdict": finding.verdict.value, "reason": finding.reason}
+    return {**group_row(finding.alert_group), "verdict": finding.verdict.value, "reason": finding.reason}

@@ -17,7 +17,7 @@ from alert_sync.deadline import Deadline
 from alert_sync.errors import ContractError, UpstreamError
 from alert_sync.http_transport import HttpTransport
 from alert_sync.model import AggregationGroup, Alert, AlertmanagerSnapshot, AlertState, Peer, Silence, SilenceState
-from tests.support.loopback_http import Answer, Connection, LoopbackHttpServer, Request
+from tests.support.loopback_http import Answer, Connection, LoopbackHttpServer, Request, Serving
 from tests.support.recordings import Recording, ReplayServer
 
 RECORDINGS = Path(__file__).parent / "recordings" / "alertmanager"
@@ -122,13 +122,17 @@ SILENCE: dict[str, Any] = {
 SILENCED = group(alert(status={"state": "suppressed", "silencedBy": ["s1"], "inhibitedBy": []}))
 
 
-class Server:
+class Server(Serving):
     """Serves what it is given; a tuple is a status and a body."""
 
     def __init__(self) -> None:
         self.answers: dict[str, Any] = {"groups": [], "status": STATUS, "silences": [SILENCE]}
         self.requests: list[str] = []
-        self._http = LoopbackHttpServer(self._serve)
+        self._server = LoopbackHttpServer(self._serve)
+
+    @property
+    def url(self) -> str:
+        return self._server.url
 
     def _serve(self, request: Request, connection: Connection) -> None:
         self.requests.append(request.path)
@@ -139,20 +143,14 @@ class Server:
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    server = Server()
-    with server._http:  # noqa: SLF001 - defined above
+    with Server() as server:
         yield server
 
 
 @pytest.fixture
 def other_server() -> Iterator[Server]:
-    server = Server()
-    with server._http:  # noqa: SLF001 - defined above
+    with Server() as server:
         yield server
-
-
-def url(server: Server) -> str:
-    return server._http.url  # noqa: SLF001 - defined above
 
 
 UNKNOWN = Alert(fingerprint="f1", state=AlertState.UNKNOWN, updated_at=OLDEST)
@@ -177,7 +175,7 @@ UNKNOWN = Alert(fingerprint="f1", state=AlertState.UNKNOWN, updated_at=OLDEST)
 def test_alert_that_is_not_understood_keeps_its_place_as_unknown(server: Server, broken: dict[str, Any]) -> None:
     server.answers["groups"] = [group(broken)]
 
-    (peer,) = read(url(server)).peers
+    (peer,) = read(server.url).peers
 
     labels = frozenset({("alertname", "x")})
     assert peer.aggregation_groups == (AggregationGroup(receiver="oncall", group_labels=labels, alerts=(UNKNOWN,)),)
@@ -199,7 +197,7 @@ def test_alert_that_is_not_understood_keeps_its_place_as_unknown(server: Server,
 def test_object_that_cannot_be_placed_is_counted(server: Server, groups: list[Any], unreadable: int) -> None:
     server.answers["groups"] = groups
 
-    (peer,) = read(url(server)).peers
+    (peer,) = read(server.url).peers
 
     assert peer.unreadable == unreadable
 
@@ -214,7 +212,7 @@ def test_object_that_cannot_be_placed_is_counted(server: Server, groups: list[An
 def test_null_status_fields_are_no_fault(server: Server, nulls: dict[str, Any]) -> None:
     server.answers["status"] = nulls
 
-    assert read(url(server)).peers == (Peer(url=url(server)),)
+    assert read(server.url).peers == (Peer(url=server.url),)
 
 
 @pytest.mark.parametrize(
@@ -238,14 +236,14 @@ def test_answer_that_is_not_what_was_asked_for_ends_the_read(
     server.answers[path] = answer
 
     with pytest.raises(ContractError, match=cause):
-        read(url(server))
+        read(server.url)
 
 
 def test_silences_that_are_not_a_list_end_the_read(server: Server) -> None:
     server.answers |= {"groups": [SILENCED], "silences": {}}
 
     with pytest.raises(ContractError, match="list silences: not the JSON array"):
-        read(url(server))
+        read(server.url)
 
 
 def test_silence_that_is_not_understood_is_left_out(server: Server) -> None:
@@ -255,24 +253,24 @@ def test_silence_that_is_not_understood_is_left_out(server: Server) -> None:
 
     ends_at = datetime(2026, 11, 21, 5, 0, tzinfo=UTC)
     silence = Silence(id="s1", state=SilenceState.ACTIVE, ends_at=ends_at, author="ann", comment="deploy")
-    assert read(url(server)).silences == {"s1": silence}
+    assert read(server.url).silences == {"s1": silence}
 
 
 def test_peer_that_fails_does_not_end_the_read_while_another_answers(server: Server, other_server: Server) -> None:
     server.answers["groups"] = (500, "down")
 
-    broken, whole = read(url(server), url(other_server)).peers
+    broken, whole = read(server.url, other_server.url).peers
 
-    assert broken.fault == f"Alertmanager {url(server)}: list aggregation groups: HTTP 500"
+    assert broken.fault == f"Alertmanager {server.url}: list aggregation groups: HTTP 500"
     assert whole.fault == ""
 
 
 def test_alerts_of_a_peer_whose_status_failed_are_kept(server: Server, other_server: Server) -> None:
     server.answers |= {"groups": [group(alert())], "status": (403, "no")}
 
-    half, _ = read(url(server), url(other_server)).peers
+    half, _ = read(server.url, other_server.url).peers
 
-    assert half.fault == f"Alertmanager {url(server)}: read status: HTTP 403"
+    assert half.fault == f"Alertmanager {server.url}: read status: HTTP 403"
     assert [each.fingerprint for each in half.aggregation_groups[0].alerts] == ["f1"]
 
 
@@ -280,14 +278,14 @@ def test_no_peer_in_full_ends_the_read(server: Server, other_server: Server) -> 
     server.answers["groups"] = (404, "no")
     other_server.answers["status"] = (404, "no")
 
-    with pytest.raises(UpstreamError, match=f"Alertmanager {url(server)}: list aggregation groups: HTTP 404"):
-        read(url(server), url(other_server))
+    with pytest.raises(UpstreamError, match=f"Alertmanager {server.url}: list aggregation groups: HTTP 404"):
+        read(server.url, other_server.url)
 
 
 def test_silences_come_from_the_next_peer_if_the_first_cannot_list_them(server: Server, other_server: Server) -> None:
     server.answers |= {"groups": [SILENCED], "silences": (404, "no")}
 
-    snapshot = read(url(server), url(other_server))
+    snapshot = read(server.url, other_server.url)
 
     assert set(snapshot.silences) == {"s1"}
     assert other_server.requests[-1] == "/api/v2/silences"
@@ -297,14 +295,14 @@ def test_peer_that_failed_is_not_asked_for_silences(server: Server, other_server
     """Each call that it does not answer would cost the run its time."""
     server.answers |= {"groups": [SILENCED], "status": (404, "no")}
 
-    snapshot = read(url(server), url(other_server))
+    snapshot = read(server.url, other_server.url)
 
     assert set(snapshot.silences) == {"s1"}
     assert "/api/v2/silences" not in server.requests
 
 
 def test_each_peer_is_asked_once_for_groups_and_status(server: Server, other_server: Server) -> None:
-    read(url(server), url(other_server))
+    read(server.url, other_server.url)
 
     assert server.requests == other_server.requests == ["/api/v2/alerts/groups", "/api/v2/status"]
 
@@ -312,5 +310,5 @@ def test_each_peer_is_asked_once_for_groups_and_status(server: Server, other_ser
 def test_check_asks_every_peer(server: Server, other_server: Server) -> None:
     other_server.answers["status"] = (401, "Unauthorized")
 
-    with pytest.raises(UpstreamError, match=f"Alertmanager {url(other_server)}: read status: HTTP 401"):
-        client_of(url(server), url(other_server)).check(Deadline(5))
+    with pytest.raises(UpstreamError, match=f"Alertmanager {other_server.url}: read status: HTTP 401"):
+        client_of(server.url, other_server.url).check(Deadline(5))

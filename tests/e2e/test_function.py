@@ -14,13 +14,13 @@ from typing import Any
 
 import boto3  # type: ignore[import-untyped] # it has no types
 import pytest
-from moto.server import ThreadedMotoServer
 
 from alert_sync.metrics import METRICS
 from tests.support.fake_irm import FakeIrm
 from tests.support.fake_irm_model import AlertGroup
 from tests.support.faults import AnswerLate, FaultyProxy, NeverAnswer
 from tests.support.lambda_runtime import REGION, LambdaRuntime
+from tests.support.secrets_manager import secrets_manager
 from tests.support.stub_alertmanager import StubAlertmanager
 
 EVENTS = Path(__file__).resolve().parents[2] / "events"
@@ -34,35 +34,32 @@ def event(name: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def secrets_manager() -> Iterator[Any]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield boto3.client(
-        "secretsmanager",
-        endpoint_url=f"http://{host}:{port}",
-        region_name=REGION,
-        aws_access_key_id="testing",
-        aws_secret_access_key="testing",
-    )
-    server.stop()
+def secrets() -> Iterator[Any]:
+    with secrets_manager() as url:
+        yield boto3.client(
+            "secretsmanager",
+            endpoint_url=url,
+            region_name=REGION,
+            aws_access_key_id="testing",
+            aws_secret_access_key="testing",
+        )
 
 
 class Deployed:
     """The function with both systems, and a secret of its own."""
 
-    def __init__(self, irm: FakeIrm, alertmanager: StubAlertmanager, secrets_manager: Any, artifact: Path) -> None:
+    def __init__(self, irm: FakeIrm, alertmanager: StubAlertmanager, secrets: Any, artifact: Path) -> None:
         self.irm = irm
         self.alertmanager = alertmanager
-        self.secrets_manager = secrets_manager
+        self.secrets = secrets
         self.artifact = artifact
         self.put_secret(json.dumps({"token": irm.admin.token}))
 
     def put_secret(self, text: str) -> None:
         try:
-            self.secrets_manager.put_secret_value(SecretId=SECRET, SecretString=text)
-        except self.secrets_manager.exceptions.ResourceNotFoundException:
-            self.secrets_manager.create_secret(Name=SECRET, SecretString=text)
+            self.secrets.put_secret_value(SecretId=SECRET, SecretString=text)
+        except self.secrets.exceptions.ResourceNotFoundException:
+            self.secrets.create_secret(Name=SECRET, SecretString=text)
 
     def stuck(self, name: str = "Stuck") -> AlertGroup:
         """An alert group that a run resolves."""
@@ -73,7 +70,7 @@ class Deployed:
             "ALERTMANAGER_URL": self.alertmanager.url,
             "GRAFANA_IRM_URL": self.irm.url,
             "GRAFANA_IRM_TOKEN_SECRET": SECRET,
-            "AWS_ENDPOINT_URL": self.secrets_manager.meta.endpoint_url,
+            "AWS_ENDPOINT_URL": self.secrets.meta.endpoint_url,
             "POWERTOOLS_SERVICE_NAME": "my-stack",
         }
         return LambdaRuntime(
@@ -82,9 +79,9 @@ class Deployed:
 
 
 @pytest.fixture
-def deployed(secrets_manager: Any, built_function: Path) -> Iterator[Deployed]:
+def deployed(secrets: Any, built_function: Path) -> Iterator[Deployed]:
     with FakeIrm() as irm, StubAlertmanager() as alertmanager:
-        yield Deployed(irm, alertmanager, secrets_manager, built_function)
+        yield Deployed(irm, alertmanager, secrets, built_function)
 
 
 @pytest.mark.parametrize("name", ["scheduled", "scheduled_rule"])

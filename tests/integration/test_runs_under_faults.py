@@ -12,7 +12,7 @@ import pytest
 
 from alert_sync.apply import Applier, Freshness
 from alert_sync.deadline import Deadline
-from alert_sync.model import Outcome
+from alert_sync.model import Outcome, Plan
 from alert_sync.plan import make_plan
 from alert_sync.reconcile import RunRequest
 from alert_sync.report import Report, Status, Trigger
@@ -21,8 +21,8 @@ from tests.integration.world import World, outcomes
 from tests.support.fake_irm import Limits, Role
 from tests.support.fake_irm_model import AlertGroup
 from tests.support.faults import (
+    ActFirst,
     AnswerLate,
-    Exchange,
     Fault,
     FaultyProxy,
     Instead,
@@ -245,13 +245,7 @@ def test_group_that_somebody_resolved_meanwhile_is_no_failure(
     world: World, stuck: AlertGroup, alertmanager_proxy: FaultyProxy
 ) -> None:
     """A-11: IRM answers 400, and reading again shows why."""
-
-    class ResolveFirst:
-        def play(self, exchange: Exchange) -> None:
-            world.irm.resolve(stuck.id)
-            exchange.connection.send(exchange.forward())
-
-    alertmanager_proxy.inject(ResolveFirst(), path=GROUPS, nth=1)
+    alertmanager_proxy.inject(ActFirst(lambda: world.irm.resolve(stuck.id)), path=GROUPS, nth=1)
 
     report = world.run({"ALERTMANAGER_URL": alertmanager_proxy.url})
 
@@ -262,12 +256,9 @@ def test_group_that_somebody_resolved_meanwhile_is_no_failure(
 def test_group_that_was_deleted_meanwhile_is_no_failure(
     world: World, stuck: AlertGroup, alertmanager_proxy: FaultyProxy
 ) -> None:
-    class DeleteFirst:
-        def play(self, exchange: Exchange) -> None:
-            world.irm.delete_alert_group(world.irm.alert_group(stuck.id))
-            exchange.connection.send(exchange.forward())
-
-    alertmanager_proxy.inject(DeleteFirst(), path=GROUPS, nth=1)
+    alertmanager_proxy.inject(
+        ActFirst(lambda: world.irm.delete_alert_group(world.irm.alert_group(stuck.id))), path=GROUPS, nth=1
+    )
 
     report = world.run({"ALERTMANAGER_URL": alertmanager_proxy.url})
 
@@ -390,16 +381,15 @@ def test_change_is_not_sent_on_an_old_look_when_the_silence_is_gone(world: World
     deadline = Deadline(10)
     irm, looked_at = service.irm.read(deadline, now=datetime.now(UTC)), time.monotonic()
 
-    def plan_now() -> object:
+    def plan_now() -> Plan:
         return make_plan(service.alertmanager.read(deadline), irm, service.settings.policy, now=datetime.now(UTC))
 
     plan = plan_now()
-    for silence in world.alertmanager.silences():
-        world.alertmanager.expire_silence(silence["id"])
-    freshness = Freshness(plan, plan_now, looked_at=looked_at, fresh_seconds=0)  # type: ignore[arg-type] # a Plan
+    world.expire_silences()
+    freshness = Freshness(plan, plan_now, looked_at=looked_at, fresh_seconds=0)
     applier = Applier(irm=service.irm, writer=ApiWriter(service.irm), freshness=freshness, deadline=deadline, threads=1)
 
-    (result,) = applier.apply(plan.changes)  # type: ignore[attr-defined] # a Plan
+    (result,) = applier.apply(plan.changes)
 
     assert (result.outcome, "it no longer calls for it" in result.error) == (Outcome.DEFERRED, True)
     assert world.state(stuck) == "firing"
@@ -437,15 +427,8 @@ def test_run_looks_again_before_it_sends_a_change_on_an_old_look(
     world: World, stuck: AlertGroup, alertmanager_proxy: FaultyProxy
 ) -> None:
     """The look took a second, and may be half a second old. At the second look the silence is gone."""
-
-    class ExpireFirst:
-        def play(self, exchange: Exchange) -> None:
-            for silence in world.alertmanager.silences():
-                world.alertmanager.expire_silence(silence["id"])
-            exchange.connection.send(exchange.forward())
-
     alertmanager_proxy.inject(AnswerLate(1), path=GROUPS, nth=1)
-    alertmanager_proxy.inject(ExpireFirst(), path=GROUPS, nth=2)
+    alertmanager_proxy.inject(ActFirst(world.expire_silences), path=GROUPS, nth=2)
     reconciler = replace(world.service({"ALERTMANAGER_URL": alertmanager_proxy.url}).reconciler(), fresh_seconds=0.5)
 
     report = reconciler.run(RunRequest(run_id="run-1", trigger=Trigger.INVOKE), Deadline(20))

@@ -49,6 +49,11 @@ class World:
         """Silence the group's alerts in Alertmanager, or those of them with these labels."""
         return self.alertmanager.silence({"alertname": name_of(group), **labels})
 
+    def expire_silences(self) -> None:
+        """Every silence in Alertmanager."""
+        for silence in self.alertmanager.silences():
+            self.alertmanager.expire_silence(silence["id"])
+
     def end(self, group: AlertGroup, instance: str = "a", **labels: str) -> None:
         """Let one of the group's alerts end in Alertmanager."""
         name = name_of(group)

@@ -78,6 +78,17 @@ class LoseAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class ActFirst:
+    """Let the test change the world in the moment of the request, then let the upstream answer."""
+
+    act: Callable[[], object]
+
+    def play(self, exchange: Exchange) -> None:
+        self.act()
+        exchange.connection.send(exchange.forward())
+
+
+@dataclass(frozen=True, slots=True)
 class ResetInBody:
     """Send the head and the first bytes of the body, then reset (RST), or only close (FIN) the connection."""
 

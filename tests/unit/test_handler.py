@@ -20,7 +20,6 @@ from unittest.mock import ANY
 import botocore.session
 import pytest
 import urllib3
-from moto.server import ThreadedMotoServer
 
 from alert_sync.errors import EventError
 from alert_sync.metrics import METRICS
@@ -29,6 +28,7 @@ from tests.support.fake_irm import FakeIrm
 from tests.support.fake_irm_model import AlertGroup
 from tests.support.faults import FaultyProxy, NeverAnswer
 from tests.support.loopback_http import Answer
+from tests.support.secrets_manager import secrets_manager
 from tests.support.stub_alertmanager import StubAlertmanager
 
 SAMPLES = Path(__file__).parents[2] / "events"
@@ -121,17 +121,14 @@ def world(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
 @pytest.fixture
 def aws(world: World) -> Iterator[Any]:
     """Secrets Manager with the empty secret of a fresh stack, which holds the token by name."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    world.unset("GRAFANA_IRM_TOKEN")
-    world.set(GRAFANA_IRM_TOKEN_SECRET="irm-token", AWS_DEFAULT_REGION=REGION)
-    world.set(AWS_ACCESS_KEY_ID="testing", AWS_SECRET_ACCESS_KEY="testing", AWS_ENDPOINT_URL=f"http://{host}:{port}")
-    client: Any = botocore.session.Session().create_client("secretsmanager", region_name=REGION)
-    client.create_secret(Name="irm-token")
-    yield client
-    client.delete_secret(SecretId="irm-token", ForceDeleteWithoutRecovery=True)
-    server.stop()
+    with secrets_manager() as url:
+        world.unset("GRAFANA_IRM_TOKEN")
+        world.set(GRAFANA_IRM_TOKEN_SECRET="irm-token", AWS_DEFAULT_REGION=REGION)
+        world.set(AWS_ACCESS_KEY_ID="testing", AWS_SECRET_ACCESS_KEY="testing", AWS_ENDPOINT_URL=url)
+        client: Any = botocore.session.Session().create_client("secretsmanager", region_name=REGION)
+        client.create_secret(Name="irm-token")
+        yield client
+        client.delete_secret(SecretId="irm-token", ForceDeleteWithoutRecovery=True)
 
 
 def sample(name: str) -> Any:

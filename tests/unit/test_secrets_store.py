@@ -9,7 +9,6 @@ from typing import Any
 
 import botocore.session
 import pytest
-from moto.server import ThreadedMotoServer
 
 from alert_sync.call import Call
 from alert_sync.deadline import Deadline
@@ -22,6 +21,7 @@ from alert_sync.service import Service
 from tests.support.fake_irm import FakeIrm
 from tests.support.faults import closed_port
 from tests.support.loopback_http import Answer, Connection, LoopbackHttpServer, Request
+from tests.support.secrets_manager import secrets_manager
 from tests.support.stub_alertmanager import StubAlertmanager
 
 REGION = "eu-west-1"
@@ -41,12 +41,8 @@ def set_up(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    """An imitation of Secrets Manager."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with secrets_manager() as url:
+        yield url
 
 
 @pytest.fixture
