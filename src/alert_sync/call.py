@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 from urllib.parse import urlencode
@@ -45,11 +45,11 @@ class Call:
     path: str
     deadline: Deadline
     method: str = "GET"
-    query: Mapping[str, str | int] = field(default_factory=dict)
+    query: Mapping[str, str | int | Sequence[str]] = field(default_factory=dict)
     json_body: object = None
     confirm: Callable[[], None] | None = None
 
     @property
     def url(self) -> str:
-        query = f"?{urlencode(self.query)}" if self.query else ""
+        query = f"?{urlencode(self.query, doseq=True)}" if self.query else ""
         return f"{self.upstream.base_url}{self.path}{query}"

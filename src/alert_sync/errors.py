@@ -3,7 +3,9 @@
 ReconcilerError
 ├── ConfigurationError          a setting or a secret is wrong          → fail at once, naming every fault
 ├── EventError                  the event or request is not understood  → say so to whoever sent it
-├── UnsafePlanError             the plan is larger than the limit       → nothing is applied; a person decides
+├── RunInProgressError          another run holds the lease             → skip this one
+├── LeaseLostError              another run took the lease over         → write nothing more
+├── ConflictError               another one wrote what was read         → nothing was written; read and decide again
 └── UpstreamError               a call to another system did not work
     ├── TransientUpstreamError  timeout, refused, reset, 5xx            → this call failed; the next run tries
     ├── PermanentUpstreamError  other 4xx, redirects                    → as above, but it will not heal by itself
@@ -15,6 +17,13 @@ No message ever holds a token, a whole response body, or the URL of an integrati
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class ReconcilerError(Exception):
@@ -33,8 +42,36 @@ class EventError(ReconcilerError):
     """The invocation's event is of no known kind, or holds a key or value that it may not."""
 
 
-class UnsafePlanError(ReconcilerError):
-    """The plan would quieten more alert groups than the guards allow."""
+class RunInProgressError(ReconcilerError):
+    """Another run holds the lease.
+
+    Args:
+        job_id: the job that runs.
+        started_at: when it began.
+    """
+
+    def __init__(self, job_id: str, started_at: datetime) -> None:
+        super().__init__(f"another run is in progress since {started_at:%H:%M:%S} UTC: {job_id}")
+        self.job_id = job_id
+
+
+class LeaseLostError(ReconcilerError):
+    """This run took longer than its lease, and another one has taken over."""
+
+    def __init__(self) -> None:
+        super().__init__("this run lost its lease to another one, so nothing more of it is recorded")
+
+
+class ConflictError(ReconcilerError):
+    """Nothing was written, because something is no longer as it was read.
+
+    Args:
+        positions: which of the writes found it so, counted from 0.
+    """
+
+    def __init__(self, positions: Sequence[int]) -> None:
+        self.positions = tuple(positions)
+        super().__init__(f"changed by another one since it was read: write {', '.join(map(str, self.positions))}")
 
 
 class UpstreamError(ReconcilerError):
@@ -45,16 +82,27 @@ class UpstreamError(ReconcilerError):
         operation: what was being done: "list alert groups".
         cause: one sentence, free of secrets.
         status: the HTTP status if there was an answer.
-        code: AWS's name for the error, if the answer holds one.
+        answer: the JSON object with which it was refused, for the client that understands it. Never shown.
+        headers: the headers of that answer, names in lower case. Never shown.
     """
 
-    def __init__(self, upstream: str, operation: str, cause: str, *, status: int | None = None, code: str = "") -> None:
+    def __init__(
+        self,
+        upstream: str,
+        operation: str,
+        cause: str,
+        *,
+        status: int | None = None,
+        answer: Mapping[str, Any] = _NOTHING,
+        headers: Mapping[str, str] = _NOTHING,
+    ) -> None:
         super().__init__(f"{upstream}: {operation}: {cause}")
         self.upstream = upstream
         self.operation = operation
         self.cause = cause
         self.status = status
-        self.code = code
+        self.answer = answer
+        self.headers = headers
 
 
 class TransientUpstreamError(UpstreamError):

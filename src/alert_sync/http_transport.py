@@ -12,6 +12,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 import urllib3
@@ -56,6 +57,10 @@ BODY_LIMIT_BYTES = 64 * 1024 * 1024
 _DETAIL_LENGTH = 200
 
 
+def _is_transient(error: UpstreamError) -> bool:
+    return isinstance(error, TransientUpstreamError)
+
+
 class HttpTransport:
     """One pool of connections, shared by all threads and runs."""
 
@@ -64,12 +69,23 @@ class HttpTransport:
         self._pool = urllib3.PoolManager(num_pools=20, maxsize=connections, block=True, retries=False)
         self._pool.pool_classes_by_scheme = dict(POOLS)
 
-    def get_json(self, call: Call) -> Any:
-        """The parsed JSON body of a GET, which is repeated after failures that may heal."""
-        return self.get(call, lambda chunks: _parse_json(call, b"".join(_bounded(call, chunks))))
+    def get_json(
+        self, call: Call, *, attempts: int = GET_ATTEMPTS, may_heal: Callable[[UpstreamError], bool] = _is_transient
+    ) -> Any:
+        """The parsed JSON body of an answer; see `get`."""
+        return self.get(call, partial(_read_json, call), attempts=attempts, may_heal=may_heal)
 
-    def get(self, call: Call, consume: Callable[[Iterator[bytes]], T]) -> T:
-        """GET, handing the body to `consume` piece by piece; `consume` begins anew with each attempt.
+    def get(
+        self,
+        call: Call,
+        consume: Callable[[Iterator[bytes]], T],
+        *,
+        attempts: int = GET_ATTEMPTS,
+        may_heal: Callable[[UpstreamError], bool] = _is_transient,
+    ) -> T:
+        """Send what may be sent again, by GET or otherwise, and again after failures that may heal.
+
+        The body is handed to `consume` piece by piece, which begins anew with each attempt.
 
         Raises:
             UpstreamError: of the kind that errors.py describes.
@@ -78,11 +94,9 @@ class HttpTransport:
         while True:
             try:
                 return self._with_renewal(call, consume)
-            except PostponedError:
-                raise
-            except TransientUpstreamError:
+            except UpstreamError as error:
                 wait = self._backoff_seconds * 2 ** (attempt - 1) * random.uniform(0.8, 1.2)  # noqa: S311 - spreads load
-                if attempt == GET_ATTEMPTS or not call.deadline.allows(wait):
+                if not may_heal(error) or attempt == attempts or not call.deadline.allows(wait):
                     raise
             attempt += 1
             time.sleep(wait)
@@ -246,7 +260,9 @@ def _check_status(call: Call, response: urllib3.BaseHTTPResponse, credential: Ma
         raise _TooManyRequests(wait_asked_for(response.headers), detail)
     kind = TransientUpstreamError if status >= 500 or status == 408 else PermanentUpstreamError
     hint = ", a redirect, which is not followed (check the URL)" if 300 <= status < 400 else ""
-    raise kind(call.upstream.name, call.operation, f"HTTP {status}{hint}{detail}", status=status, code=_aws_code(body))
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    cause = f"HTTP {status}{hint}{detail}"
+    raise kind(call.upstream.name, call.operation, cause, status=status, answer=body, headers=headers)
 
 
 def _check_framing(call: Call, response: urllib3.BaseHTTPResponse) -> None:
@@ -275,11 +291,6 @@ def _detail(body: Mapping[str, Any], credential: Mapping[str, str]) -> str:
     return f": {one_line(detail, _DETAIL_LENGTH)}"
 
 
-def _aws_code(body: Mapping[str, Any]) -> str:
-    """AWS names its errors in `{"__type": "namespace#Name"}`."""
-    return one_line(str(body.get("__type", "")).rpartition("#")[2], _DETAIL_LENGTH)
-
-
 def _chunks(response: urllib3.BaseHTTPResponse, deadline: Deadline) -> Iterator[bytes]:
     while chunk := response.read1(CHUNK_BYTES, decode_content=True):
         if not deadline.remaining():
@@ -296,8 +307,8 @@ def _bounded(call: Call, chunks: Iterable[bytes]) -> Iterator[bytes]:
         yield chunk
 
 
-def _parse_json(call: Call, body: bytes) -> Any:
+def _read_json(call: Call, chunks: Iterable[bytes]) -> Any:
     try:
-        return json.loads(body)
+        return json.loads(b"".join(_bounded(call, chunks)))
     except (ValueError, RecursionError):
         raise ContractError(call.upstream.name, call.operation, "the answer is not JSON") from None

@@ -234,7 +234,7 @@ def test_endpoint_is_that_of_the_region(region: str, host: str, monkeypatch: pyt
     asked: list[str] = []
 
     class Listening(HttpTransport):
-        def get_json(self, call: Call) -> Any:
+        def get_json(self, call: Call, **_: Any) -> Any:
             asked.append(call.url)
             return {"SecretString": "t0k3n"}
 
