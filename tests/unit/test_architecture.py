@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[2] / "src" / "alert_sync"
-MODULES = sorted(SOURCE.glob("*.py"))
+MODULES = sorted(SOURCE.rglob("*.py"))
 
 LONGEST_FUNCTION = 30
 LONGEST_MODULE = 300
 
-pytestmark = pytest.mark.parametrize("module", MODULES, ids=[path.stem for path in MODULES])
+pytestmark = pytest.mark.parametrize("module", MODULES, ids=[path.relative_to(SOURCE).as_posix() for path in MODULES])
 
 
 def tree_of(module: Path) -> ast.Module:
