@@ -32,6 +32,8 @@ class Alert:
     inhibited_by: tuple[str, ...] = ()
     muted_by: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
+    starts_at: datetime | None = None
+    """When it began to fire; None where the record does not say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +104,8 @@ class Notification:
 
     `receiver` is regexp-escaped, as Alertmanager sends it. `firing` maps the fingerprint of each alert listed as
     firing to its labels. `webhook` is the payload itself, kept only so that it can be posted again as resolved.
-    `legacy` marks the payload of a legacy integration: one bare alert, without receiver and group labels.
+    `legacy` marks the payload of a legacy integration: one bare alert, without receiver and group labels. `sent_at` is
+    when IRM received it.
     """
 
     receiver: str
@@ -110,6 +113,7 @@ class Notification:
     firing: Mapping[str, Mapping[str, str]]
     truncated_alerts: int = 0
     legacy: bool = False
+    sent_at: datetime | None = None
     webhook: Mapping[str, object] = field(default_factory=dict, repr=False)
 
 
@@ -130,6 +134,9 @@ class AlertGroup:
     team_id: str
     notification: Notification | None
     fault: str = ""
+    resolved_at: datetime | None = None
+    resolved_by: str = ""
+    silenced_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,13 +155,50 @@ class SilencedAction(StrEnum):
     REPORT = "report"
 
 
+class GoneAction(StrEnum):
+    """What is done about a lost resolve, once it has been seen often and long enough."""
+
+    RESOLVE = "resolve"
+    REPORT = "report"
+
+
+class MissingAction(StrEnum):
+    """What is done about an aggregation group that fires and has no alert group in IRM."""
+
+    REPORT = "report"
+    NOTIFY = "notify"
+
+
+class Action(StrEnum):
+    """What one change does to IRM."""
+
+    NOTIFY = "notify"
+    """Make IRM page again, by the webhook that Alertmanager would send."""
+    UNRESOLVE = "unresolve"
+    """The same where no such webhook can be sent: the old alert group pages again, and will not resolve by itself."""
+    UNSILENCE = "unsilence"
+    RESOLVE = "resolve"
+    SILENCE = "silence"
+    REPORT = "report"
+    """Nothing; a person is told."""
+
+    @property
+    def makes_irm_page(self) -> bool:
+        return self in (Action.NOTIFY, Action.UNRESOLVE, Action.UNSILENCE)
+
+    @property
+    def quietens(self) -> bool:
+        return self in (Action.RESOLVE, Action.SILENCE)
+
+
 class Verdict(StrEnum):
-    """What Alertmanager says of one IRM alert group."""
+    """What Alertmanager says of one IRM alert group; `missing` is one that IRM should have and has not."""
 
     FIRING = "firing"
     SILENCED = "silenced"
     SUPPRESSED = "suppressed"
     GONE = "gone"
+    MISSING = "missing"
     UNKNOWN = "unknown"
     UNMANAGED = "unmanaged"
     OUT_OF_SCOPE = "out_of_scope"
@@ -190,11 +234,25 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One step of a plan. `silence_seconds` is set for SilencedAction.SILENCE only."""
+    """One step of a plan. `silence_seconds` is set for Action.SILENCE only."""
 
     finding: Finding
-    action: SilencedAction
+    action: Action
     silence_seconds: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """Whether IRM has been told of this alert group's alerts since then, although it is not open.
+
+    `acted_at` is when we resolved it; None: we did not. `alerts` are the fingerprints of those that fire.
+    """
+
+    key: str
+    alert_group: AlertGroup
+    since: datetime
+    acted_at: datetime | None = None
+    alerts: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,7 +260,12 @@ class Plan:
     """What one run would do, and each alert group it leaves alone with the reason.
 
     `managed` counts the open alert groups in scope that Alertmanager made: what the guards measure against.
-    `unreadable` counts listed objects without an id, which nothing can be said about.
+    `unreadable` counts listed objects without an id, which nothing can be said about. `questions` must be asked of IRM
+    before anything can be decided there; `forgotten` are keys of interventions that are over. `ignored` are changes
+    that would be made, had a person not said to ignore them. `seen` are sightings of open alert groups of which
+    Alertmanager holds an alert that their webhook listed. `silence_ends` are when alerts of alert groups that we made
+    quiet begin to be active again. `undone` maps keys of interventions that a person has undone to the silences (see
+    hand_back.silences_of) under which that was seen first.
     """
 
     changes: tuple[Change, ...]
@@ -210,15 +273,26 @@ class Plan:
     managed: int
     unreadable: int = 0
     distrust: tuple[str, ...] = ()
+    questions: tuple[Question, ...] = ()
+    forgotten: tuple[str, ...] = ()
+    ignored: tuple[Change, ...] = ()
+    seen: frozenset[str] = frozenset()
+    silence_ends: tuple[datetime, ...] = ()
+    undone: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeResult:
-    """A change and what became of it; `error` says why it failed or was put off."""
+    """A change and what became of it; `error` says why it failed or was put off, `remark` how else it was made.
+
+    `is_sent`: False if IRM certainly knows nothing of it.
+    """
 
     change: Change
     outcome: Outcome
     error: str = ""
+    remark: str = ""
+    is_sent: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,4 +317,8 @@ class Policy:
     min_uptime: timedelta = timedelta(seconds=600)
     max_changes_percent: int = 50
     max_changes_minimum: int = 20
+    gone_action: GoneAction = GoneAction.RESOLVE
+    max_gone_percent: int = 30
+    missing_action: MissingAction = MissingAction.REPORT
+    group_wait: timedelta = timedelta(seconds=300)
     interval: timedelta = timedelta(seconds=300)
