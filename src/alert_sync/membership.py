@@ -39,6 +39,12 @@ class Membership:
             fingerprints |= self._by_group.get((notification.receiver, notification.group_labels), frozenset())
         return tuple(self.alerts[fingerprint] for fingerprint in sorted(fingerprints))
 
+    def in_place(self, notification: Notification) -> frozenset[str]:
+        """Fingerprints in the aggregation groups of exactly this receiver and these group labels."""
+        if notification.legacy:
+            return frozenset(notification.firing)
+        return self._by_group.get((notification.receiver, notification.group_labels), frozenset())
+
     def missing(self, notification: Notification) -> frozenset[str]:
         """Fingerprints that the payload lists as firing and Alertmanager does not hold."""
         # Not a difference of key views: that would walk through all alerts, once for every alert group.

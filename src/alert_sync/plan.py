@@ -1,4 +1,4 @@
-"""Every decision of this service: two snapshots, a policy and the time in, a Plan out.
+"""Every decision of this service: what was read, what is remembered, a policy and the time in, a Plan out.
 
 Pure: no network, no clock, no logging, no environment. The same facts give an equal plan, whatever their order.
 The rule behind every rule: a wrong resolve hides a page from a person; a missed one is only noise. In doubt, keep.
@@ -7,206 +7,248 @@ The rule behind every rule: a wrong resolve hides a page from a person; a missed
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from alert_sync.errors import UnsafePlanError
-from alert_sync.matchers import matches
-from alert_sync.membership import Membership
+from alert_sync.hand_back import Afterwards, follow_up, is_ours
+from alert_sync.lost_resolves import LostResolves
+from alert_sync.missing import missing_groups
 from alert_sync.model import (
-    Alert,
+    Action,
     AlertGroup,
     AlertGroupState,
     AlertmanagerSnapshot,
-    AlertState,
     Change,
     Finding,
     IrmSnapshot,
     Member,
-    Notification,
-    Peer,
     Plan,
     Policy,
-    Silence,
     SilencedAction,
-    SilenceState,
     Verdict,
 )
-from alert_sync.wording import active_reason, missing_reason, silenced_reason, suppressed_reason
+from alert_sync.recall import Intervention, Recall, ResolutionStatus, key_of, sighting_of, signature_of, subject_of
+from alert_sync.verdicts import Judge, covered_until
 
 # IRM answers 500 to a delay that leads beyond its calendar, as one from a silence "for ever" does.
 _LONGEST_SILENCE = timedelta(days=365)
-
-_TRUSTED_CLUSTER_STATES = (None, "ready", "disabled")
+# A silence in IRM that ends within so much of when it should is left as it is.
+_SILENCE_TOLERANCE = timedelta(seconds=60)
+# Lost resolves are counted by themselves: an Alertmanager that has lost its alerts must not empty IRM.
+_MAX_GONE_MINIMUM = 10
 
 # What IRM can do from which state: it refuses to silence an acknowledged alert group, and for one that is silenced
-# already it does not tell until when, so silencing it again in every run would never come to rest.
+# already it does not tell until when, so only memory knows whether that is still right.
 _STATES_FOR = {
     SilencedAction.RESOLVE: frozenset({AlertGroupState.FIRING, AlertGroupState.ACKNOWLEDGED, AlertGroupState.SILENCED}),
     SilencedAction.REPORT: frozenset({AlertGroupState.FIRING, AlertGroupState.ACKNOWLEDGED, AlertGroupState.SILENCED}),
     SilencedAction.SILENCE: frozenset({AlertGroupState.FIRING}),
 }
+_NOTHING = Recall()
 
 
-def make_plan(alertmanager: AlertmanagerSnapshot, irm: IrmSnapshot, policy: Policy, *, now: datetime) -> Plan:
-    """Decide what to do with every open alert group.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """Changes that are too many to be true, and the sentence that says so."""
+
+    changes: tuple[Change, ...]
+    reason: str
+
+
+def make_plan(
+    alertmanager: AlertmanagerSnapshot,
+    irm: IrmSnapshot,
+    policy: Policy,
+    *,
+    now: datetime,
+    recall: Recall = _NOTHING,
+    told: Mapping[str, str] | None = None,
+) -> Plan:
+    """Decide what to do with every open alert group, and with those that this service has made quiet.
 
     | members in Alertmanager                                   | verdict      | we do                              |
     | --------------------------------------------------------- | ------------ | ---------------------------------- |
-    | any active, unprocessed                                    | firing       | keep                               |
+    | any active, unprocessed                                    | firing       | keep; lift a silence of ours       |
     | any that cannot be understood                              | unknown      | keep                               |
     | some, each under a silence that still holds                | silenced     | SILENCED_ACTION, in listed states  |
     | the same, but none that the payload lists is among them    | unknown      | keep: another Alertmanager's group |
     | the same, but one is missing or cut off and AM not trusted | unknown      | keep                               |
     | some, none active, not all silenced                        | suppressed   | keep                               |
-    | none, Alertmanager trusted, payload complete               | gone         | keep, counted as a lost resolve    |
+    | none, Alertmanager trusted, payload complete               | gone         | keep; GONE_ACTION (lost_resolves)  |
     | none otherwise                                             | unknown      | keep                               |
     | the payload is not Alertmanager's                          | unmanaged    | keep                               |
     | other integration or team, or no member matches            | out_of_scope | keep                               |
+    | active, in an alert group that we resolved                 | firing       | page again (hand_back)             |
+    | active, and IRM has no alert group                         | missing      | MISSING_ACTION (missing)           |
+
+    `told` has the answers to the questions of a first plan; see hand_back.follow_up.
     """
-    judge = _Judge(alertmanager, policy, now)
-    findings = [judge.finding(alert_group) for alert_group in irm.alert_groups if _is_open(alert_group)]
-    findings.sort(key=lambda finding: (finding.alert_group.created_at, finding.alert_group.id))
-    changes = [change for finding in findings if (change := _change(finding, policy, now)) is not None]
-    changed = {change.finding.alert_group.id for change in changes}
-    unmanaged = (Verdict.UNMANAGED, Verdict.OUT_OF_SCOPE)
+    judge = Judge(alertmanager, policy, now)
+    findings = sorted((judge.finding(group) for group in irm.alert_groups if _is_open(group)), key=_age)
+    seen = frozenset(sighting_of(finding.alert_group) for finding in findings if _is_seen(finding, judge))
+    afterwards = follow_up(recall, judge, irm, policy, now=now, told=told)
+    known = seen | recall.seen
+    missing, questions = missing_groups(alertmanager, irm, recall, judge, policy, now=now, seen=known, told=told)
+    quietening = _Quietening(recall, afterwards, LostResolves(recall, alertmanager, policy, now), policy, now)
+    changes, ignored = _wanted([*afterwards.changes, *missing, *quietening.changes(findings)], recall)
     return Plan(
-        changes=tuple(changes),
-        kept=tuple(finding for finding in findings if finding.alert_group.id not in changed),
-        managed=sum(finding.verdict not in unmanaged and not finding.alert_group.fault for finding in findings),
+        changes=changes,
+        kept=quietening.kept(findings, changes),
+        managed=sum(_is_managed(finding) for finding in findings),
         unreadable=irm.unreadable,
         distrust=judge.distrust,
+        questions=(*afterwards.questions, *questions),
+        forgotten=afterwards.forgotten,
+        ignored=ignored,
+        silence_ends=afterwards.silence_ends,
+        undone=afterwards.undone,
+        seen=seen,
     )
 
 
-def check_plan(plan: Plan, policy: Policy) -> None:
-    """Refuse a plan that is too large to be true.
+def check_plan(plan: Plan, policy: Policy) -> tuple[Refusal, ...]:
+    """Which changes are too many to be true. What makes IRM page again is never refused.
 
-    Raises:
-        UnsafePlanError: more alert groups would be quietened than MAX_CHANGES_MINIMUM, and also a larger share of
-            the managed ones than MAX_CHANGES_PERCENT.
+    Lost resolves by MAX_GONE_PERCENT, and all that quietens IRM by MAX_CHANGES_PERCENT, each with a minimum below which
+    the share does not matter.
     """
-    quietened = sum(change.action is not SilencedAction.REPORT for change in plan.changes)
-    within_share = quietened * 100 <= policy.max_changes_percent * plan.managed
-    if quietened > policy.max_changes_minimum and not within_share:
-        raise UnsafePlanError(
-            f"{quietened} of {plan.managed} managed alert groups would be quietened: more than "
+    quietening = [change for change in plan.changes if _makes_quiet(change)]
+    gone = [change for change in quietening if change.finding.verdict is Verdict.GONE]
+    refusals = []
+    if _exceeds(gone, plan, policy.max_gone_percent, _MAX_GONE_MINIMUM):
+        reason = (
+            f"{len(gone)} of {plan.managed} managed alert groups have lost all their alerts in Alertmanager: more than "
+            f"MAX_GONE_PERCENT={policy.max_gone_percent} allows. If Alertmanager has really not lost them, run once "
+            "with force=true."
+        )
+        refusals.append(Refusal(changes=tuple(gone), reason=reason))
+        quietening = [change for change in quietening if change.finding.verdict is not Verdict.GONE]
+    if _exceeds(quietening, plan, policy.max_changes_percent, policy.max_changes_minimum):
+        reason = (
+            f"{len(quietening)} of {plan.managed} managed alert groups would be quietened: more than "
             f"MAX_CHANGES_PERCENT={policy.max_changes_percent} and MAX_CHANGES_MINIMUM={policy.max_changes_minimum} "
             "allow. If Alertmanager's silences are really that wide, run once with force=true."
         )
+        refusals.append(Refusal(changes=tuple(quietening), reason=reason))
+    return tuple(refusals)
 
 
-def distrust_of(peer: Peer, policy: Policy, now: datetime) -> str:
-    """Why this peer's silence about an alert proves nothing; empty if it does."""
-    if peer.fault:
-        return peer.fault
-    if peer.unreadable:
-        return f"Alertmanager {peer.url}: {peer.unreadable} objects of its answer could not be understood"
-    if peer.cluster_status not in _TRUSTED_CLUSTER_STATES:
-        return f"Alertmanager {peer.url}: its cluster is {peer.cluster_status}, not ready"
-    if peer.started_at is not None and now - peer.started_at < policy.min_uptime:
-        wanted = int(policy.min_uptime.total_seconds())
-        up = int((now - peer.started_at).total_seconds())
-        return f"Alertmanager {peer.url}: up for {up} s only, and needs {wanted} s to hear from every Prometheus"
-    return ""
+class _Quietening:
+    """What is made quiet among the open alert groups, and why the others are not."""
 
-
-class _Judge:
-    """One Alertmanager snapshot, prepared so that the verdict on an alert group is a look-up."""
-
-    def __init__(self, alertmanager: AlertmanagerSnapshot, policy: Policy, now: datetime) -> None:
-        self._membership = Membership(alertmanager)
-        self._silences = alertmanager.silences
+    def __init__(
+        self, recall: Recall, afterwards: Afterwards, lost: LostResolves, policy: Policy, now: datetime
+    ) -> None:
+        self._recall = recall
+        self._left_alone = afterwards.left_alone
+        self._paging = {change.finding.alert_group.id for change in afterwards.changes}
+        self._lost = lost
         self._policy = policy
         self._now = now
-        self._unreadable = sum(peer.unreadable for peer in alertmanager.peers)
-        reasons = (distrust_of(peer, policy, now) for peer in alertmanager.peers)
-        self.distrust = tuple(sorted(reason for reason in reasons if reason))
 
-    def finding(self, group: AlertGroup) -> Finding:
-        if self._is_elsewhere(group):
-            return Finding(alert_group=group, verdict=Verdict.OUT_OF_SCOPE, reason="of another integration or team")
-        if group.fault:
-            return Finding(alert_group=group, verdict=Verdict.UNKNOWN, reason=group.fault)
-        if group.notification is None:
-            reason = "its last payload is not Alertmanager's"
-            return Finding(alert_group=group, verdict=Verdict.UNMANAGED, reason=reason)
-        members = tuple(self._member(alert) for alert in self._membership.of(group.notification))
-        if not self._is_in_scope(group.notification, members):
-            reason = "none of its alerts matches ALERT_MATCHERS"
-            return Finding(alert_group=group, verdict=Verdict.OUT_OF_SCOPE, reason=reason, members=members)
-        verdict, reason = self._verdict(group.notification, members)
-        return Finding(alert_group=group, verdict=verdict, reason=reason, members=members)
+    def changes(self, findings: Iterable[Finding]) -> Iterable[Change]:
+        """By verdict."""
+        for finding in findings:
+            group = finding.alert_group
+            is_unreadable = bool(self._recall.unreadable) and key_of(group) in self._recall.unreadable
+            if group.id in self._left_alone or group.id in self._paging or is_unreadable:
+                continue
+            change = self._silenced(finding) or self._lost.change(finding)
+            if change is not None:
+                yield change
 
-    def _is_elsewhere(self, group: AlertGroup) -> bool:
-        wanted = self._policy.integration_ids
-        return bool(
-            (wanted and group.integration_id not in wanted)
-            or (self._policy.team_id and group.team_id != self._policy.team_id)
-        )
+    def kept(self, findings: Iterable[Finding], changes: Iterable[Change]) -> tuple[Finding, ...]:
+        """Those that are not changed, with what memory adds to their reasons."""
+        changed = {change.finding.alert_group.id for change in changes}
+        return tuple(self._kept(finding) for finding in findings if finding.alert_group.id not in changed)
 
-    def _is_in_scope(self, notification: Notification, members: Sequence[Member]) -> bool:
-        labels = [member.alert.labels for member in members] or list(notification.firing.values())
-        matchers = self._policy.matchers
-        return not matchers or any(matches(matchers, each) for each in labels)
+    def _kept(self, finding: Finding) -> Finding:
+        if alone := self._left_alone.get(finding.alert_group.id):
+            return replace(finding, reason=alone)
+        if _is_ignored(finding, self._recall):
+            return replace(finding, reason=f"{finding.reason}; a person said to ignore it until that changes")
+        if finding.verdict is Verdict.GONE and self._recall.is_on and (doubt := self._lost.doubt(finding)):
+            return replace(finding, reason=f"{finding.reason}; {doubt}")
+        return finding
 
-    def _member(self, alert: Alert) -> Member:
-        found = (self._silences.get(silence_id) for silence_id in alert.silenced_by)
-        return Member(alert=alert, silences=tuple(silence for silence in found if silence and self._holds(silence)))
+    def _silenced(self, finding: Finding) -> Change | None:
+        action, group = self._policy.silenced_action, finding.alert_group
+        if finding.verdict is not Verdict.SILENCED or group.state is None:
+            return None
+        if action is SilencedAction.SILENCE and is_ours(ours := self._recall.interventions.get(key_of(group)), group):
+            return self._silenced_anew(finding, ours)
+        if group.state not in self._policy.alert_group_states & _STATES_FOR[action]:
+            return None
+        seconds = self._silence_seconds(finding) if action is SilencedAction.SILENCE else None
+        return Change(finding=finding, action=Action(action.value), silence_seconds=seconds)
 
-    def _holds(self, silence: Silence) -> bool:
-        return silence.state is SilenceState.ACTIVE and silence.ends_at > self._now
+    def _silenced_anew(self, finding: Finding, ours: Intervention | None) -> Change | None:
+        """For an alert group that we silenced: if their end has changed in Alertmanager, or is uncertain in IRM."""
+        seconds = self._silence_seconds(finding)
+        wanted = self._now + timedelta(seconds=seconds)
+        until = ours.silenced_until if ours is not None and ours.is_done else None
+        # A silence "for ever" is cut short, so its end moves on with the time: it is prolonged halfway.
+        tolerance = _LONGEST_SILENCE / 2 if seconds == _LONGEST_SILENCE.total_seconds() else _SILENCE_TOLERANCE
+        if until is not None and abs(wanted - until) <= tolerance:
+            return None
+        return Change(finding=finding, action=Action.SILENCE, silence_seconds=seconds)
 
-    def _verdict(self, notification: Notification, members: Sequence[Member]) -> tuple[Verdict, str]:
-        if active := _in_state(members, AlertState.ACTIVE, AlertState.UNPROCESSED):
-            return Verdict.FIRING, active_reason(active, members)
-        if _in_state(members, AlertState.UNKNOWN):
-            return Verdict.UNKNOWN, "Alertmanager's record of one of its alerts could not be understood"
-        if not members:
-            return self._verdict_without_members(notification)
-        if not all(member.alert.silenced_by for member in members):
-            return Verdict.SUPPRESSED, suppressed_reason(members)
-        return self._verdict_all_silenced(notification, members)
+    def _silence_seconds(self, finding: Finding) -> int:
+        return _silence_seconds(finding.members, self._policy.interval, self._now)
 
-    def _verdict_all_silenced(self, notification: Notification, members: Sequence[Member]) -> tuple[Verdict, str]:
-        if self._unreadable:
-            return Verdict.UNKNOWN, "Alertmanager's answer holds objects that could not be understood"
-        if not all(member.silences for member in members):
-            return Verdict.UNKNOWN, "a silence that covered one of its alerts has just ended or is not known yet"
-        missing = self._membership.missing(notification)
-        if notification.firing and len(missing) == len(notification.firing):
-            return Verdict.UNKNOWN, "Alertmanager holds none of the alerts that its webhook listed: another's group?"
-        if self.distrust and missing:
-            return Verdict.UNKNOWN, missing_reason(len(missing), self.distrust)
-        if self.distrust and notification.truncated_alerts:
-            return Verdict.UNKNOWN, f"its webhook was cut off (max_alerts), and {self.distrust[0]}"
-        return Verdict.SILENCED, silenced_reason(members, until=_covered_until(members))
 
-    def _verdict_without_members(self, notification: Notification) -> tuple[Verdict, str]:
-        if self.distrust:
-            return Verdict.UNKNOWN, f"Alertmanager holds none of its alerts, which proves nothing: {self.distrust[0]}"
-        if notification.truncated_alerts:
-            return Verdict.UNKNOWN, "Alertmanager holds none of its alerts, but its webhook was cut off (max_alerts)"
-        return Verdict.GONE, "Alertmanager holds none of its alerts any more: their resolve was lost, or is on its way"
+def _makes_quiet(change: Change) -> bool:
+    """Prolonging a silence of ours makes nothing quiet that was not."""
+    return change.action.quietens and not (
+        change.action is Action.SILENCE and change.finding.alert_group.state is AlertGroupState.SILENCED
+    )
+
+
+def _wanted(made: Iterable[Change], recall: Recall) -> tuple[tuple[Change, ...], tuple[Change, ...]]:
+    """The changes in their order, and apart from them those that a person said to ignore."""
+    wanted: tuple[list[Change], list[Change]] = ([], [])
+    for change in sorted(made, key=_order):
+        wanted[_is_ignored(change.finding, recall)].append(change)
+    return tuple(wanted[False]), tuple(wanted[True])
+
+
+def _exceeds(changes: Sequence[Change], plan: Plan, percent: int, minimum: int) -> bool:
+    return len(changes) > minimum and len(changes) * 100 > percent * plan.managed
 
 
 def _is_open(group: AlertGroup) -> bool:
     return group.state is not AlertGroupState.RESOLVED
 
 
-def _in_state(members: Sequence[Member], *states: AlertState) -> list[Member]:
-    return [member for member in members if member.alert.state in states]
+def _is_managed(finding: Finding) -> bool:
+    is_ours = finding.verdict not in (Verdict.UNMANAGED, Verdict.OUT_OF_SCOPE)
+    return is_ours and not finding.alert_group.fault
 
 
-def _change(finding: Finding, policy: Policy, now: datetime) -> Change | None:
-    action = policy.silenced_action
-    state = finding.alert_group.state
-    if finding.verdict is not Verdict.SILENCED or state is None:
-        return None
-    if state not in policy.alert_group_states & _STATES_FOR[action]:
-        return None
-    seconds = _silence_seconds(finding.members, policy.interval, now) if action is SilencedAction.SILENCE else None
-    return Change(finding=finding, action=action, silence_seconds=seconds)
+def _age(finding: Finding) -> tuple[datetime, str]:
+    return finding.alert_group.created_at, finding.alert_group.id
+
+
+def _order(change: Change) -> tuple[bool, datetime, str]:
+    """Whatever makes IRM page again first; inside that by age."""
+    return (not change.action.makes_irm_page, *_age(change.finding))
+
+
+def _is_ignored(finding: Finding, recall: Recall) -> bool:
+    """Whether a person said so, of these very facts."""
+    mismatch = recall.mismatches.get((finding.verdict, subject_of(finding)))
+    return (
+        mismatch is not None
+        and mismatch.resolution_status is ResolutionStatus.IGNORED
+        and mismatch.signature == signature_of(finding)
+    )
+
+
+def _is_seen(finding: Finding, judge: Judge) -> bool:
+    """Whether Alertmanager would send an alert that its last webhook listed, to that receiver under those labels."""
+    notification = finding.alert_group.notification
+    return notification is not None and not judge.in_place(notification).isdisjoint(notification.firing)
 
 
 def _silence_seconds(members: Sequence[Member], interval: timedelta, now: datetime) -> int:
@@ -214,10 +256,5 @@ def _silence_seconds(members: Sequence[Member], interval: timedelta, now: dateti
 
     Never 0 or negative, which IRM takes for ever.
     """
-    left = min(_covered_until(members) - now + interval, _LONGEST_SILENCE)
+    left = min(covered_until(members) - now + interval, _LONGEST_SILENCE)
     return max(1, math.ceil(left.total_seconds()))
-
-
-def _covered_until(members: Sequence[Member]) -> datetime:
-    """When the first member is no longer silenced. Its page must not wait for the silences of the others."""
-    return min(max(silence.ends_at for silence in member.silences) for member in members)

@@ -13,7 +13,8 @@ RULES: Mapping[Verdict, str] = MappingProxyType(
         Verdict.FIRING: "one active alert keeps the page, whatever the others are",
         Verdict.SILENCED: "some alerts, each under a silence that holds: quieten as SILENCED_ACTION says",
         Verdict.SUPPRESSED: "none active, but not every one silenced (inhibited, time-muted): keep",
-        Verdict.GONE: "no alert left in an Alertmanager that can be trusted: a lost resolve, reported and kept",
+        Verdict.GONE: "no alert left in an Alertmanager that can be trusted: a lost resolve, repaired with memory only",
+        Verdict.MISSING: "alerts that fire for a receiver that leads to IRM, and no alert group there",
         Verdict.UNKNOWN: "what cannot be known for certain keeps the page",
         Verdict.UNMANAGED: "the last payload is not Alertmanager's: not ours",
         Verdict.OUT_OF_SCOPE: "ALERT_MATCHERS, IRM_INTEGRATION_IDS or IRM_TEAM_ID leave it out",
@@ -43,6 +44,22 @@ def suppressed_reason(members: Sequence[Member]) -> str:
     """None active, but not all silenced: inhibited, or inside a mute time interval."""
     unsilenced = [member.alert for member in members if not member.alert.silenced_by]
     return f"no alert is active, but not every one is silenced: {_names(unsilenced)} (inhibited or time-muted)"
+
+
+def handed_back_reason(active: Sequence[Member], members: Sequence[Member], since: datetime) -> str:
+    """Members fire again after we made their alert group quiet."""
+    return f"{active_reason(active, members)}, and IRM is quiet since this service resolved it ({moment(since)})"
+
+
+def gone_reason(since: datetime) -> str:
+    """Alertmanager has held none of the alerts, in several looks."""
+    return f"Alertmanager holds none of its alerts, in every look since {moment(since)}: their resolve was lost"
+
+
+def missing_group_reason(late: Sequence[Member], since: datetime) -> str:
+    """Alertmanager fires, and IRM has nothing."""
+    names = _names(member.alert for member in late)
+    return f"{len(late)} alerts fire in Alertmanager since {moment(since)}, and IRM has no alert group: {names}"
 
 
 def missing_reason(count: int, distrust: Sequence[str]) -> str:

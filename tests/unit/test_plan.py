@@ -7,8 +7,9 @@ from datetime import timedelta
 
 import pytest
 
-from alert_sync.errors import UnsafePlanError
 from alert_sync.model import (
+    Action,
+    AlertGroup,
     AlertGroupState,
     AlertmanagerSnapshot,
     AlertState,
@@ -22,11 +23,17 @@ from alert_sync.model import (
     Verdict,
 )
 from alert_sync.plan import check_plan, make_plan
+from alert_sync.recall import Intervention, Mismatch, Recall, ResolutionStatus, key_of, place_of
 from tests.builders import (
     GROUP_LABELS,
     NOW,
+    RECEIVERS,
+    a_finding,
+    a_keyed_group,
+    a_mismatch,
     a_notification,
     a_peer,
+    a_recall,
     a_silence,
     a_silenced_alert,
     alertmanager_with,
@@ -34,6 +41,8 @@ from tests.builders import (
     an_alert,
     an_alert_group,
     an_inhibited_alert,
+    an_intervention,
+    an_irm_silence,
     irm_with,
     peers_with,
 )
@@ -54,7 +63,7 @@ def finding_of(alertmanager: AlertmanagerSnapshot, irm: IrmSnapshot | None = Non
     return finding
 
 
-def actions(plan: Plan) -> dict[str, SilencedAction]:
+def actions(plan: Plan) -> dict[str, Action]:
     return {change.finding.alert_group.id: change.action for change in plan.changes}
 
 
@@ -68,7 +77,7 @@ def kept(plan: Plan) -> dict[str, Verdict]:
 def test_group_whose_only_alert_is_silenced_is_resolved() -> None:
     plan = plan_of(alertmanager_with(a_silenced_alert()), irm_with(an_alert_group()))
 
-    assert actions(plan) == {"I1": SilencedAction.RESOLVE}
+    assert actions(plan) == {"I1": Action.RESOLVE}
     assert plan.changes[0].finding.reason == (
         "its only alert is silenced in Alertmanager by ann (deploy) until 2026-11-21 04:00 UTC"
     )
@@ -80,7 +89,7 @@ def test_group_with_all_alerts_silenced_is_resolved_once() -> None:
 
     plan = plan_of(alerts, irm_with(an_alert_group(notification=a_notification("f1", "f2"))))
 
-    assert actions(plan) == {"I1": SilencedAction.RESOLVE}
+    assert actions(plan) == {"I1": Action.RESOLVE}
 
 
 @pytest.mark.parametrize(
@@ -160,7 +169,7 @@ def test_payload_alerts_that_have_resolved_do_not_stop_a_resolve_when_trusted() 
 
     plan = plan_of(alertmanager_with(a_silenced_alert("f1")), irm_with(group))
 
-    assert actions(plan) == {"I1": SilencedAction.RESOLVE}
+    assert actions(plan) == {"I1": Action.RESOLVE}
 
 
 def test_group_of_which_alertmanager_holds_no_listed_alert_may_be_anothers() -> None:
@@ -175,7 +184,7 @@ def test_group_whose_webhook_listed_nothing_as_firing_is_judged_by_its_members()
 
     plan = plan_of(alertmanager_with(a_silenced_alert()), irm_with(an_alert_group(notification=notification)))
 
-    assert actions(plan) == {"I1": SilencedAction.RESOLVE}
+    assert actions(plan) == {"I1": Action.RESOLVE}
 
 
 # --- trust
@@ -240,7 +249,7 @@ def test_young_alertmanager_that_holds_every_listed_alert_silenced_is_enough() -
 
     plan = plan_of(peers_with(peer), irm_with(an_alert_group()))
 
-    assert actions(plan) == {"I1": SilencedAction.RESOLVE}
+    assert actions(plan) == {"I1": Action.RESOLVE}
 
 
 def test_cut_off_webhook_of_a_young_alertmanager_keeps_the_page() -> None:
@@ -258,7 +267,7 @@ def test_cut_off_webhook_with_every_member_silenced_is_resolved_when_trusted() -
 
     plan = plan_of(alerts, irm_with(an_alert_group(notification=a_notification("f1", truncated_alerts=1))))
 
-    assert actions(plan) == {"I1": SilencedAction.RESOLVE}
+    assert actions(plan) == {"I1": Action.RESOLVE}
 
 
 def test_absence_behind_a_cut_off_webhook_is_unknown() -> None:
@@ -393,7 +402,7 @@ def test_group_is_in_scope_when_one_member_matches() -> None:
 
     plan = plan_of(alerts, irm_with(an_alert_group()), severity("critical"))
 
-    assert actions(plan) == {"I1": SilencedAction.RESOLVE}
+    assert actions(plan) == {"I1": Action.RESOLVE}
 
 
 def test_active_member_that_does_not_match_still_keeps_the_page() -> None:
@@ -431,7 +440,7 @@ def test_legacy_group_is_judged_by_its_one_alert() -> None:
 
     plan = plan_of(peers_with(a_peer(an_aggregation_group(a_silenced_alert()), ungrouped)), irm_with(legacy))
 
-    assert actions(plan) == {"I1": SilencedAction.RESOLVE}
+    assert actions(plan) == {"I1": Action.RESOLVE}
 
 
 # --- what is done, and in which states
@@ -467,7 +476,7 @@ def test_action_is_taken_in_the_states_in_which_it_makes_sense(
 
     plan = plan_of(alertmanager_with(a_silenced_alert()), irm_with(an_alert_group(state=state)), policy)
 
-    assert [change.action for change in plan.changes] == [action] * changes
+    assert [change.action for change in plan.changes] == [Action(action.value)] * changes
 
 
 @pytest.mark.parametrize(
@@ -555,7 +564,7 @@ def world(silenced: int, firing: int, *, unmanaged: int = 0) -> Plan:
     ],
 )
 def test_plan_within_the_guards_passes(silenced: int, firing: int, policy: Policy) -> None:
-    check_plan(world(silenced, firing), policy)
+    assert check_plan(world(silenced, firing), policy) == ()
 
 
 @pytest.mark.parametrize(
@@ -567,13 +576,18 @@ def test_plan_within_the_guards_passes(silenced: int, firing: int, policy: Polic
     ],
 )
 def test_plan_beyond_the_guards_is_refused(silenced: int, firing: int, policy: Policy) -> None:
-    with pytest.raises(UnsafePlanError, match=f"{silenced} of {silenced + firing} managed alert groups"):
-        check_plan(world(silenced, firing), policy)
+    plan = world(silenced, firing)
+
+    (refusal,) = check_plan(plan, policy)
+
+    assert refusal.changes == plan.changes
+    assert f"{silenced} of {silenced + firing} managed alert groups" in refusal.reason
 
 
 def test_groups_that_are_not_ours_do_not_widen_the_guards() -> None:
-    with pytest.raises(UnsafePlanError, match="21 of 22"):
-        check_plan(world(21, 1, unmanaged=100), Policy())
+    (refusal,) = check_plan(world(21, 1, unmanaged=100), Policy())
+
+    assert "21 of 22" in refusal.reason
 
 
 def test_groups_that_cannot_be_understood_do_not_widen_the_guards() -> None:
@@ -586,6 +600,394 @@ def test_groups_that_cannot_be_understood_do_not_widen_the_guards() -> None:
 
 def test_reporting_is_never_refused() -> None:
     plan = world(21, 0)
-    reports = tuple(replace(change, action=SilencedAction.REPORT) for change in plan.changes)
+    reports = tuple(replace(change, action=Action.REPORT) for change in plan.changes)
 
-    check_plan(replace(plan, changes=reports), Policy())
+    assert check_plan(replace(plan, changes=reports), Policy()) == ()
+
+
+# --- with memory
+
+
+ACTIVE = alertmanager_with(an_alert())
+SILENCED = alertmanager_with(a_silenced_alert())
+GONE = a_finding(verdict=Verdict.GONE, members=())
+
+
+def recalled(
+    alertmanager: AlertmanagerSnapshot,
+    irm: IrmSnapshot,
+    recall: Recall,
+    policy: Policy | None = None,
+    *,
+    told: dict[str, str] | None = None,
+) -> Plan:
+    return make_plan(alertmanager, irm, policy or Policy(), now=NOW, recall=recall, told=told)
+
+
+def numbered_groups(*names: str) -> AlertmanagerSnapshot:
+    """One aggregation group for each: active, or silenced if its name says so."""
+    groups = [
+        an_aggregation_group(
+            a_silenced_alert(name) if name.startswith("silenced") else an_alert(name),
+            group_labels=GROUP_LABELS | {"n": name},
+        )
+        for name in names
+    ]
+    return peers_with(a_peer(*groups))
+
+
+def numbered(name: str, *, age: timedelta = timedelta(hours=1), **more: object) -> AlertGroup:
+    notification = a_notification(name, group_labels=GROUP_LABELS | {"n": name}, group_key=f"key of {name}")
+    return an_alert_group(name, notification=notification, created_at=NOW - age, **more)  # type: ignore[arg-type] # passed on
+
+
+def lost(name: str, *, detected: timedelta = timedelta(minutes=15)) -> tuple[AlertGroup, Mismatch]:
+    """An alert group whose alerts are gone, and what earlier runs wrote down about it."""
+    group = numbered(name)
+    return group, a_mismatch(a_finding(group, verdict=Verdict.GONE, members=()), detected_at=NOW - detected)
+
+
+def test_group_that_stayed_gone_is_resolved() -> None:
+    recall = a_recall(a_mismatch(GONE), seen=[a_keyed_group()])
+
+    plan = recalled(EMPTY, irm_with(a_keyed_group()), recall)
+
+    assert [(change.finding.verdict, change.action) for change in plan.changes] == [(Verdict.GONE, Action.RESOLVE)]
+
+
+@pytest.mark.parametrize("state", sorted(ANY_OPEN_STATE), ids=str)
+def test_lost_resolve_is_made_good_in_any_state_as_alertmanager_would(state: AlertGroupState) -> None:
+    """ALERT_GROUP_STATES is about SILENCED_ACTION."""
+    group = a_keyed_group(state=state)
+
+    plan = recalled(EMPTY, irm_with(group), a_recall(a_mismatch(GONE), seen=[group]))
+
+    assert actions(plan) == {"I1": Action.RESOLVE}
+
+
+def test_group_that_is_gone_says_what_it_waits_for() -> None:
+    plan = recalled(EMPTY, irm_with(a_keyed_group()), a_recall())
+
+    (finding,) = plan.kept
+    assert finding.reason == (
+        "Alertmanager holds none of its alerts any more: their resolve was lost, or is on its way; "
+        "seen for the first time: looked at again in later runs"
+    )
+
+
+def test_group_that_is_gone_promises_nothing_without_memory() -> None:
+    (finding,) = plan_of(EMPTY, irm_with(a_keyed_group())).kept
+
+    assert finding.reason == (
+        "Alertmanager holds none of its alerts any more: their resolve was lost, or is on its way"
+    )
+
+
+def test_group_that_we_resolved_pages_again() -> None:
+    told = {key_of(a_keyed_group()): ""}
+
+    plan = recalled(ACTIVE, irm_with(), a_recall(an_intervention()), told=told)
+
+    assert [(change.finding.alert_group.id, change.action) for change in plan.changes] == [("I1", Action.NOTIFY)]
+
+
+def test_group_that_irm_never_had_is_reported() -> None:
+    group = numbered("f1")
+    recall = a_recall(receivers=RECEIVERS)
+    asked = recalled(numbered_groups("f1"), irm_with(), recall)
+
+    plan = recalled(numbered_groups("f1"), irm_with(), recall, told={each.key: "" for each in asked.questions})
+
+    assert [question.key for question in asked.questions] == [place_of(group)]
+    assert [(change.finding.verdict, change.action) for change in plan.changes] == [(Verdict.MISSING, Action.REPORT)]
+
+
+def test_group_whose_silence_in_irm_is_lifted_is_not_quietened_in_the_same_run() -> None:
+    group = a_keyed_group(state=AlertGroupState.SILENCED)
+
+    plan = recalled(ACTIVE, irm_with(group), a_recall(an_irm_silence()))
+
+    assert (actions(plan), plan.kept) == ({"I1": Action.UNSILENCE}, ())
+
+
+def test_group_that_a_person_opened_again_is_kept_and_says_so() -> None:
+    plan = recalled(SILENCED, irm_with(a_keyed_group()), a_recall(an_intervention()))
+
+    assert plan.changes == ()
+    (finding,) = plan.kept
+    assert finding.reason == (
+        "a person opened it again after this service resolved it (2026-11-21 02:50 UTC); "
+        "left alone until its silences change"
+    )
+
+
+def test_lost_resolve_of_a_group_that_a_person_opened_again_is_left_to_the_person() -> None:
+    """We resolved it as lost; the person knows better."""
+    ours = an_intervention(verdict=Verdict.GONE, silences=())
+    recall = a_recall(ours, a_mismatch(GONE, detected_at=NOW - timedelta(days=1)), seen=[a_keyed_group()])
+
+    assert recalled(EMPTY, irm_with(a_keyed_group()), recall).changes == ()
+
+
+def test_group_whose_resolve_never_happened_is_resolved_now() -> None:
+    intended = an_intervention(is_done=False, acted_at=NOW - timedelta(minutes=15))
+
+    plan = recalled(SILENCED, irm_with(a_keyed_group()), a_recall(intended))
+
+    assert (actions(plan), plan.forgotten) == ({"I1": Action.RESOLVE}, (key_of(a_keyed_group()),))
+
+
+# --- silences in IRM that are ours
+
+
+def silence_policy(interval: timedelta = timedelta(minutes=5)) -> Policy:
+    return Policy(silenced_action=SilencedAction.SILENCE, interval=interval)
+
+
+IN_IRM = a_keyed_group(state=AlertGroupState.SILENCED)
+
+
+@pytest.mark.parametrize(
+    ("until", "seconds"),
+    [
+        pytest.param(timedelta(minutes=65), [], id="as it should be"),
+        pytest.param(timedelta(minutes=64), [], id="a minute early"),
+        pytest.param(timedelta(minutes=66), [], id="a minute late"),
+        pytest.param(timedelta(minutes=64, seconds=-1), [3900], id="extended in Alertmanager"),
+        pytest.param(timedelta(minutes=66, seconds=1), [3900], id="shortened in Alertmanager"),
+    ],
+)
+def test_silence_of_ours_follows_alertmanagers(until: timedelta, seconds: list[int]) -> None:
+    plan = recalled(SILENCED, irm_with(IN_IRM), a_recall(an_irm_silence(ends_in=until)), silence_policy())
+
+    assert [change.silence_seconds for change in plan.changes] == seconds
+
+
+def test_silence_of_which_nobody_knows_the_end_is_set_anew() -> None:
+    ours = replace(an_irm_silence(), silenced_until=None)
+
+    plan = recalled(SILENCED, irm_with(IN_IRM), a_recall(ours), silence_policy())
+
+    assert actions(plan) == {"I1": Action.SILENCE}
+
+
+@pytest.mark.parametrize(("days", "changes"), [(200, 0), (182, 1)], ids=["more than half left", "less"])
+def test_silence_for_ever_is_prolonged_halfway(days: int, changes: int) -> None:
+    for_ever = alertmanager_with(a_silenced_alert(), silences=[a_silence(ends_in=timedelta(days=36_500))])
+    ours = an_irm_silence(ends_in=timedelta(days=days))
+
+    plan = recalled(for_ever, irm_with(IN_IRM), a_recall(ours), silence_policy())
+
+    assert len(plan.changes) == changes
+
+
+@pytest.mark.parametrize(
+    "recall",
+    [
+        pytest.param(a_recall(), id="a person's"),
+        pytest.param(
+            a_recall(an_irm_silence(a_keyed_group("I0", state=AlertGroupState.SILENCED))), id="its forerunner's"
+        ),
+    ],
+)
+def test_silence_of_another_is_not_touched(recall: Recall) -> None:
+    plan = recalled(SILENCED, irm_with(IN_IRM), recall, silence_policy())
+
+    assert kept(plan) == {"I1": Verdict.SILENCED}
+
+
+# --- what a person said to ignore
+
+
+def ignored(finding: Finding, **more: object) -> Mismatch:
+    return a_mismatch(finding, resolution_status=ResolutionStatus.IGNORED, **more)  # type: ignore[arg-type] # passed on
+
+
+def test_ignored_group_is_kept_and_says_so() -> None:
+    irm = irm_with(a_keyed_group())
+    (change,) = recalled(SILENCED, irm, a_recall()).changes
+
+    plan = recalled(SILENCED, irm, a_recall(ignored(change.finding)))
+
+    assert (plan.changes, plan.ignored) == ((), (change,))
+    assert [finding.reason for finding in plan.kept] == [
+        f"{change.finding.reason}; a person said to ignore it until that changes"
+    ]
+
+
+def test_ignored_hand_back_does_not_page_and_is_not_forgotten() -> None:
+    told = {key_of(a_keyed_group()): ""}
+    recall = a_recall(an_intervention())
+    (change,) = recalled(ACTIVE, irm_with(), recall, told=told).changes
+
+    plan = recalled(ACTIVE, irm_with(), a_recall(an_intervention(), ignored(change.finding)), told=told)
+
+    assert (plan.changes, plan.ignored, plan.forgotten) == ((), (change,), ())
+
+
+def test_ignored_lost_resolve_is_not_resolved_however_long_it_lasts() -> None:
+    recall = a_recall(ignored(GONE, detected_at=NOW - timedelta(days=9)), seen=[a_keyed_group()])
+
+    plan = recalled(EMPTY, irm_with(a_keyed_group()), recall)
+
+    assert (plan.changes, kept(plan)) == ((), {"I1": Verdict.GONE})
+
+
+@pytest.mark.parametrize(
+    "alertmanager",
+    [
+        pytest.param(alertmanager_with(a_silenced_alert(by=("s2",)), silences=[a_silence("s2")]), id="another silence"),
+        pytest.param(alertmanager_with(a_silenced_alert(), a_silenced_alert("f2")), id="another alert"),
+    ],
+)
+def test_ignored_group_is_acted_on_once_its_facts_change(alertmanager: AlertmanagerSnapshot) -> None:
+    irm = irm_with(a_keyed_group())
+    (change,) = recalled(SILENCED, irm, a_recall()).changes
+
+    plan = recalled(alertmanager, irm, a_recall(ignored(change.finding)))
+
+    assert actions(plan) == {"I1": Action.RESOLVE}
+
+
+@pytest.mark.parametrize("status", [each for each in ResolutionStatus if each is not ResolutionStatus.IGNORED], ids=str)
+def test_only_what_is_ignored_is_left(status: ResolutionStatus) -> None:
+    irm = irm_with(a_keyed_group())
+    (change,) = recalled(SILENCED, irm, a_recall()).changes
+
+    plan = recalled(SILENCED, irm, a_recall(a_mismatch(change.finding, resolution_status=status)))
+
+    assert actions(plan) == {"I1": Action.RESOLVE}
+
+
+# --- the order
+
+
+def test_what_pages_again_comes_before_everything_else() -> None:
+    """A run that ends early has at least done that."""
+    alertmanager = numbered_groups("old", "new", "silenced-older", "silenced-oldest")
+    ours: list[Intervention] = [
+        an_intervention(numbered("new", age=timedelta(minutes=1))),
+        an_intervention(numbered("old", age=timedelta(hours=2))),
+    ]
+    irm = irm_with(
+        numbered("silenced-older", age=timedelta(days=1)), numbered("silenced-oldest", age=timedelta(days=2))
+    )
+
+    plan = recalled(alertmanager, irm, a_recall(*ours), told={each.key: "" for each in ours})
+
+    assert [(change.finding.alert_group.id, change.action) for change in plan.changes] == [
+        ("old", Action.NOTIFY),
+        ("new", Action.NOTIFY),
+        ("silenced-oldest", Action.RESOLVE),
+        ("silenced-older", Action.RESOLVE),
+    ]
+
+
+# --- guards, with lost resolves
+
+
+def gone_world(gone: int, silenced: int, firing: int, *, handed_back: int = 0) -> Plan:
+    """A plan over so many alert groups of each kind, all of the gone ones due."""
+    due = [lost(f"gone{number}") for number in range(gone)]
+    names = [f"silenced{number}" for number in range(silenced)] + [f"firing{number}" for number in range(firing)]
+    ours = [an_intervention(numbered(f"again{number}")) for number in range(handed_back)]
+    again = [each.alert_group.id for each in ours]
+    irm = irm_with(*(group for group, _ in due), *(numbered(name) for name in names))
+    recall = a_recall(*(mismatch for _, mismatch in due), *ours, seen=[group for group, _ in due])
+    return recalled(numbered_groups(*names, *again), irm, recall, told={each.key: "" for each in ours})
+
+
+@pytest.mark.parametrize(
+    ("gone", "firing"),
+    [
+        pytest.param(10, 0, id="all, but no more than ten"),
+        pytest.param(12, 28, id="exactly 30 percent"),
+    ],
+)
+def test_lost_resolves_within_their_limit_pass(gone: int, firing: int) -> None:
+    plan = gone_world(gone, 0, firing)
+
+    assert len(plan.changes) == gone
+    assert check_plan(plan, Policy()) == ()
+
+
+@pytest.mark.parametrize(
+    ("gone", "firing"),
+    [pytest.param(11, 0, id="all of eleven"), pytest.param(12, 27, id="just over 30 percent")],
+)
+def test_lost_resolves_beyond_their_limit_are_refused(gone: int, firing: int) -> None:
+    """An empty Alertmanager never empties IRM."""
+    plan = gone_world(gone, 0, firing)
+
+    (refusal,) = check_plan(plan, Policy())
+
+    assert refusal.changes == plan.changes
+    assert refusal.reason == (
+        f"{gone} of {gone + firing} managed alert groups have lost all their alerts in Alertmanager: more than "
+        "MAX_GONE_PERCENT=30 allows. If Alertmanager has really not lost them, run once with force=true."
+    )
+
+
+def test_refused_lost_resolves_do_not_hold_back_silenced_ones() -> None:
+    plan = gone_world(20, 10, 10)
+
+    (refusal,) = check_plan(plan, Policy())
+
+    assert {change.finding.verdict for change in refusal.changes} == {Verdict.GONE}
+
+
+def test_lost_resolves_and_silenced_ones_count_together_against_max_changes() -> None:
+    plan = gone_world(10, 15, 15)
+
+    (refusal,) = check_plan(plan, Policy())
+
+    assert refusal.changes == plan.changes
+    assert "25 of 40 managed alert groups would be quietened: more than MAX_CHANGES_PERCENT=50" in refusal.reason
+
+
+def test_both_limits_may_be_exceeded_at_once() -> None:
+    plan = gone_world(20, 30, 0)
+
+    refusals = check_plan(plan, Policy())
+
+    assert [len(refusal.changes) for refusal in refusals] == [20, 30]
+    assert {id(change) for refusal in refusals for change in refusal.changes} == {id(each) for each in plan.changes}
+
+
+def test_what_makes_irm_page_is_never_refused() -> None:
+    plan = gone_world(0, 0, 0, handed_back=30)
+
+    assert {change.action for change in plan.changes} == {Action.NOTIFY}
+    assert check_plan(plan, Policy(max_changes_minimum=0, max_changes_percent=0, max_gone_percent=0)) == ()
+
+
+def test_what_makes_irm_page_does_not_count_against_the_others() -> None:
+    plan = gone_world(0, 20, 0, handed_back=30)
+
+    assert check_plan(plan, Policy()) == ()
+
+
+# --- what is seen
+
+
+@pytest.mark.parametrize(
+    ("alertmanager", "is_seen"),
+    [
+        pytest.param(ACTIVE, True, id="active"),
+        pytest.param(SILENCED, True, id="silenced"),
+        pytest.param(EMPTY, False, id="gone"),
+        pytest.param(alertmanager_with(an_alert("twin")), False, id="another Alertmanager's, of equal labels"),
+    ],
+)
+def test_group_is_seen_when_an_alert_of_its_webhook_is_here(
+    alertmanager: AlertmanagerSnapshot, *, is_seen: bool
+) -> None:
+    plan = plan_of(alertmanager, irm_with(a_keyed_group()))
+
+    assert plan.seen == (a_recall(seen=[a_keyed_group()]).seen if is_seen else frozenset())
+
+
+def test_ends_of_silences_are_told() -> None:
+    plan = recalled(SILENCED, irm_with(), a_recall(an_intervention()))
+
+    assert plan.silence_ends == (a_silence().ends_at,)
