@@ -7,9 +7,11 @@ nothing until Prometheus repeats its alerts.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from alert_sync.call import Call, Upstream
@@ -52,6 +54,37 @@ class AlertmanagerClient:
         if not any(alert.silenced_by for peer in snapshot.peers for alert in _alerts(peer)):
             return snapshot
         return replace(snapshot, silences=self._silences(snapshot, deadline))
+
+    def read_firing(
+        self, receiver: str, group_labels: frozenset[tuple[str, str]], deadline: Deadline
+    ) -> Mapping[str, Mapping[str, Any]]:
+        """The alerts of an aggregation group that fire and nothing suppresses, by fingerprint, as the API has them.
+
+        `receiver` is escaped as in webhooks, which makes it the pattern that the API takes. Time intervals that mute
+        are not told here.
+
+        Raises:
+            UpstreamError: no peer answered.
+        """
+        query = {
+            "active": "true",
+            "silenced": "false",
+            "inhibited": "false",
+            "receiver": receiver,
+            "filter": [f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in sorted(group_labels)],
+        }
+        found: dict[str, Mapping[str, Any]] = {}
+        errors: list[UpstreamError] = []
+        for upstream in self._peers:
+            operation, path = "list firing alerts", "/api/v2/alerts"
+            call = Call(upstream=upstream, operation=operation, path=path, deadline=deadline, query=query)
+            try:
+                found.update(self._transport.get(call, partial(_parse_firing, call)))
+            except UpstreamError as error:
+                errors.append(error)
+        if len(errors) == len(self._peers):
+            raise errors[0]
+        return found
 
     def check(self, deadline: Deadline) -> None:
         """Ask every peer for its status.
@@ -160,11 +193,28 @@ class _GroupParser:
             silenced_by=_texts(status["silencedBy"]),
             inhibited_by=_texts(status.get("inhibitedBy")),
             muted_by=_texts(status.get("mutedBy")),
+            starts_at=_time_or_none(item.get("startsAt")),
             labels={self._shared(name): self._shared(value) for name, value in item["labels"].items()},
         )
 
     def _shared(self, value: Any) -> str:
         return self._texts.setdefault(text_field(value), value)
+
+
+def _parse_firing(call: Call, chunks: Iterator[bytes]) -> dict[str, Mapping[str, Any]]:
+    """The complete ones; a half-read alert could not be told to anybody."""
+    try:
+        return {item["fingerprint"]: item for item in iterate_array(chunks) if _is_complete(item)}
+    except ValueError as error:
+        raise ContractError(call.upstream.name, call.operation, f"not the JSON array it should be: {error}") from None
+
+
+def _is_complete(item: Any) -> bool:
+    try:
+        texts = [item["fingerprint"], item["startsAt"], *item["labels"].values(), *(item["annotations"] or {}).values()]
+        return all(isinstance(text, str) for text in texts) and item["status"]["state"] == AlertState.ACTIVE
+    except FIELD_FAULTS:
+        return False
 
 
 def _parse_silences(call: Call, body: Any) -> Iterator[Silence]:
@@ -182,6 +232,14 @@ def _parse_silences(call: Call, body: Any) -> Iterator[Silence]:
         except FIELD_FAULTS:
             # Left out: an alert that it covers is then kept, because no silence is known that holds.
             continue
+
+
+def _time_or_none(value: Any) -> datetime | None:
+    """When it began only matters for what is reported as missing: an alert is not doubted for want of it."""
+    try:
+        return time_field(value)
+    except FIELD_FAULTS:
+        return None
 
 
 def _texts(values: Any) -> tuple[str, ...]:

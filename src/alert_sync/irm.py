@@ -7,9 +7,10 @@ kind of refused credential; success is an empty 200; and it answers an integrati
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any
 from urllib.parse import quote
 
@@ -21,6 +22,8 @@ from alert_sync.irm_payload import UnreadableError, parse_alert_group
 from alert_sync.model import AlertGroup, IrmSnapshot
 
 PAGE_SIZE = 100
+# Twenty pages: more would take the request budget that the changes need.
+MOST_RESOLVED = 2_000
 # Hosted IRM lists 30 days only unless a range is given. Nothing it holds is older than the product.
 _BEGINNING = "2015-01-01T00:00:00"
 _OPEN_FILTERS = ("new", "acknowledged", "silenced")
@@ -108,6 +111,52 @@ class IrmClient:
         """Pause escalation for so many seconds, at least 1. Needs a user's API key."""
         self._act(alert_group_id, "silence", deadline, confirm, {"delay": seconds})
 
+    def unresolve(self, alert_group_id: str, deadline: Deadline, *, confirm: Confirm) -> None:
+        """Open it again: it pages, but it takes no further webhooks, so that only this API resolves it."""
+        self._act(alert_group_id, "unresolve", deadline, confirm)
+
+    def unsilence(self, alert_group_id: str, deadline: Deadline, *, confirm: Confirm) -> None:
+        """End its silence in IRM. Needs a user's API key."""
+        self._act(alert_group_id, "unsilence", deadline, confirm)
+
+    def read_resolved(
+        self, integration_id: str, deadline: Deadline, *, since: datetime, now: datetime
+    ) -> tuple[AlertGroup, ...]:
+        """Alert groups of one integration that began since then and are resolved: the newest MOST_RESOLVED.
+
+        Raises:
+            UpstreamError: a page could not be read.
+        """
+        wanted = {"integration_id": integration_id, "started_at": _range(since, now)}
+        groups: dict[str, AlertGroup] = {}
+        for item in islice(self._items("resolved", wanted, deadline), MOST_RESOLVED):
+            try:
+                group = parse_alert_group(item)
+            except UnreadableError:
+                continue
+            groups[group.id] = group
+        return tuple(groups.values())
+
+    def find_open(
+        self, integration_id: str, wanted: Mapping[str, Callable[[AlertGroup], bool]], deadline: Deadline
+    ) -> frozenset[str]:
+        """Which of these an open alert group of the integration is. Newest first, and no further than needed.
+
+        Raises:
+            UpstreamError: a page could not be read.
+        """
+        found: set[str] = set()
+        query = {"integration_id": integration_id, "started_at": _range_until(datetime.now(UTC))}
+        for item in (item for state in _OPEN_FILTERS for item in self._items(state, query, deadline)):
+            try:
+                group = parse_alert_group(item)
+            except UnreadableError:
+                continue
+            found |= {name for name, is_wanted in wanted.items() if is_wanted(group)}
+            if found == wanted.keys():
+                break
+        return frozenset(found)
+
     def add_note(self, alert_group_id: str, text: str, deadline: Deadline) -> None:
         """Leave a resolution note in the alert group's timeline."""
         body = {"alert_group_id": alert_group_id, "text": text}
@@ -117,7 +166,7 @@ class IrmClient:
 
     def check(self, deadline: Deadline, *, now: datetime) -> None:
         """Ask for one alert group, which shows that the URL and the token are good for reading."""
-        self._page("new", 1, 1, _range_until(now), deadline)
+        self._page("new", 1, 1, {"started_at": _range_until(now)}, deadline)
 
     def _act(self, alert_group_id: str, action: str, deadline: Deadline, confirm: Confirm, body: object = None) -> None:
         path = f"/alert_groups/{_quoted(alert_group_id)}/{action}/"
@@ -125,18 +174,20 @@ class IrmClient:
         self._transport.post(call)
 
     def _listed(self, state: str, now: datetime, deadline: Deadline) -> Iterator[Any]:
+        return self._items(state, {"started_at": _range_until(now)}, deadline)
+
+    def _items(self, state: str, wanted: Mapping[str, str], deadline: Deadline) -> Iterator[Any]:
         """The items of all pages of one state."""
-        started_at = _range_until(now)
         page, has_next = 1, True
         while has_next:
-            body = self._page(state, page, PAGE_SIZE, started_at, deadline)
+            body = self._page(state, page, PAGE_SIZE, wanted, deadline)
             yield from body["results"]
             # Past its end the list shrank while it was read, and the server answers with its last page again.
             has_next = body["next"] is not None and body.get("current_page_number", page) == page
             page += 1
 
-    def _page(self, state: str, page: int, size: int, started_at: str, deadline: Deadline) -> dict[str, Any]:
-        query = {"state": state, "page": page, "perpage": size, "started_at": started_at}
+    def _page(self, state: str, page: int, size: int, wanted: Mapping[str, str], deadline: Deadline) -> dict[str, Any]:
+        query = {"state": state, "page": page, "perpage": size, **wanted}
         call = self._call(f"list {state} alert groups, page {page}", "/alert_groups/", deadline, query=query)
         body = self._transport.get_json(call)
         if not isinstance(body, dict) or not isinstance(body.get("results"), list) or "next" not in body:
@@ -150,6 +201,10 @@ class IrmClient:
 def _range_until(now: datetime) -> str:
     """From the beginning to a day ahead, in case the server's clock is. IRM refuses a range without an end."""
     return f"{_BEGINNING}_{now + timedelta(days=1):%Y-%m-%dT%H:%M:%S}"
+
+
+def _range(since: datetime, now: datetime) -> str:
+    return f"{since:%Y-%m-%dT%H:%M:%S}_{now + timedelta(days=1):%Y-%m-%dT%H:%M:%S}"
 
 
 def _quoted(text: str) -> str:

@@ -37,50 +37,43 @@ def parse_alert_group(item: Any) -> AlertGroup:
         "url": _text_or_empty(_field(item, "permalinks", "web")),
         "integration_id": _text_or_empty(item.get("integration_id")),
         "team_id": _text_or_empty(item.get("team_id")),
+        "resolved_by": _text_or_empty(item.get("resolved_by")),
     }
     try:
         state = AlertGroupState(item["state"])
         created_at = time_field(item["created_at"])
-        notification = _parse_notification(item["last_alert"]["payload"])
+        notification = _parse_notification(
+            item["last_alert"]["payload"], _time_or_none(item["last_alert"], "created_at")
+        )
+        resolved_at, silenced_at = (_time_or_none(item, name) for name in ("resolved_at", "silenced_at"))
     except FIELD_FAULTS as error:
         oldest = datetime.min.replace(tzinfo=UTC)
         fault = f"IRM's answer about it could not be understood: {_described(error)}"
         return AlertGroup(**known, state=None, created_at=oldest, notification=None, fault=fault)
-    return AlertGroup(**known, state=state, created_at=created_at, notification=notification)
+    return AlertGroup(
+        **known,
+        state=state,
+        created_at=created_at,
+        notification=notification,
+        resolved_at=resolved_at,
+        silenced_at=silenced_at,
+    )
 
 
-def resolved_webhook(notification: Notification, *, now: datetime) -> dict[str, Any]:
-    """The webhook that Alertmanager would have sent for the end of this alert group: same group key, all resolved."""
-    moment = now.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    webhook: dict[str, Any] = dict(notification.webhook)
-    alerts = [
-        {
-            **alert,
-            "status": "resolved",
-            "endsAt": moment if alert["status"] == "firing" else alert.get("endsAt", moment),
-        }
-        for alert in webhook["alerts"]
-    ]
-    # IRM counts these two itself when a webhook comes in.
-    for counted in ("numFiring", "numResolved"):
-        webhook.pop(counted, None)
-    return {**webhook, "status": "resolved", "alerts": alerts}
-
-
-def _parse_notification(payload: Any) -> Notification | None:
+def _parse_notification(payload: Any, sent_at: datetime | None) -> Notification | None:
     """What Alertmanager sent, or None if this is not Alertmanager's: wiped, maintenance, Grafana alerting, others."""
     if not isinstance(payload, dict):
         return None
     if "alerts" in payload and "groupLabels" in payload and "receiver" in payload:
         # Grafana's own alerting sends the same shape with orgId and another version; its alerts are nowhere else.
         is_ours = payload.get("version", _WEBHOOK_VERSION) == _WEBHOOK_VERSION and "orgId" not in payload
-        return _parse_webhook(payload) if is_ours else None
+        return _parse_webhook(payload, sent_at) if is_ours else None
     if "labels" in payload and "startsAt" in payload and "alerts" not in payload:
-        return _parse_legacy(payload)
+        return _parse_legacy(payload, sent_at)
     return None
 
 
-def _parse_webhook(payload: Mapping[str, Any]) -> Notification:
+def _parse_webhook(payload: Mapping[str, Any], sent_at: datetime | None) -> Notification:
     firing = [alert for alert in payload["alerts"] if _is_firing(alert)]
     return Notification(
         receiver=text_field(payload["receiver"]),
@@ -88,12 +81,15 @@ def _parse_webhook(payload: Mapping[str, Any]) -> Notification:
         firing={_fingerprint_of(alert): _labels(alert["labels"]) for alert in firing},
         truncated_alerts=_count(payload.get("truncatedAlerts") or 0),
         webhook=payload,
+        sent_at=sent_at,
     )
 
 
-def _parse_legacy(payload: Mapping[str, Any]) -> Notification:
+def _parse_legacy(payload: Mapping[str, Any], sent_at: datetime | None) -> Notification:
     firing = {_fingerprint_of(payload): _labels(payload["labels"])} if _is_firing(payload) else {}
-    return Notification(receiver="", group_labels=frozenset(), firing=firing, legacy=True, webhook=payload)
+    return Notification(
+        receiver="", group_labels=frozenset(), firing=firing, legacy=True, webhook=payload, sent_at=sent_at
+    )
 
 
 def _is_firing(alert: Mapping[str, Any]) -> bool:
@@ -119,6 +115,11 @@ def _count(value: Any) -> int:
     if not isinstance(value, int) or value < 0:
         raise ValueError("truncatedAlerts is not a count")
     return value
+
+
+def _time_or_none(item: Mapping[str, Any], name: str) -> datetime | None:
+    value = item.get(name)
+    return None if value is None else time_field(value)
 
 
 def _text_or_empty(value: Any) -> str:

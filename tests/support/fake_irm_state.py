@@ -4,6 +4,7 @@ Behaves as a real OnCall engine was measured to behave; the contract tests hold 
 """
 
 import json
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -139,6 +140,16 @@ class IrmState(IrmOrganization):
             group.maintained_integration_id = integration.id
             self._maintenances.append(group)
             return group
+
+    def age(self, by: timedelta) -> None:
+        """Let everything so far have happened earlier, as if so much time had passed since."""
+        with self.lock:
+            for group in self._groups.values():
+                for name in _MOMENTS:
+                    moment = getattr(group, name)
+                    setattr(group, name, None if moment is None else moment - by)
+                group.alerts = [replace(alert, created_at=alert.created_at - by) for alert in group.alerts]
+            self._serialised.clear()
 
     # Actions, by a person or over the API
 
@@ -292,6 +303,8 @@ class IrmState(IrmOrganization):
                 group.silenced_at = group.silenced_until = None
                 self._serialised.pop(group.id, None)
 
+
+_MOMENTS = ("created_at", "resolved_at", "acknowledged_at", "silenced_at", "silenced_until")
 
 # Which states refuse which action, in the order the engine asks. Own state first, attached after it.
 _REFUSED_WHEN: dict[Action, tuple[str, ...]] = {

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from alert_sync.irm_payload import UnreadableError, parse_alert_group, resolved_webhook
+from alert_sync.irm_payload import UnreadableError, parse_alert_group
 from alert_sync.model import AlertGroup, AlertGroupState, Notification
+from alert_sync.webhook import resolved_webhook
 from tests.builders import NOW
 
 LABELS = {"alertname": "HighLatency", "instance": "a"}
