@@ -6,13 +6,16 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 
 from alert_sync.deadline import Deadline
 from alert_sync.errors import PermanentUpstreamError, PostponedError, UnsentError, UpstreamError
 from alert_sync.irm import IrmClient
-from alert_sync.model import Change, ChangeResult, Outcome, Plan, SilencedAction
+from alert_sync.model import Action, AlertGroup, AlertGroupState, Change, ChangeResult, Outcome, Plan
+from alert_sync.recall import subject_of
+from alert_sync.told import is_same
 from alert_sync.wording import moment, one_line
 from alert_sync.writers import Writer, is_as_wanted
 
@@ -37,7 +40,7 @@ class Freshness:
     """
 
     def __init__(self, plan: Plan, look: Callable[[], Plan], *, looked_at: float, fresh_seconds: float) -> None:
-        self._wanted = _by_id(plan)
+        self._wanted = _by_subject(plan)
         self._look = look
         self._fresh_seconds = fresh_seconds
         self._looked_at = looked_at
@@ -56,13 +59,13 @@ class Freshness:
             if self._failure is not None:
                 failure = self._failure
                 raise PostponedError(failure.upstream, failure.operation, f"to confirm this change: {failure.cause}")
-            if not _calls_for(self._wanted.get(change.finding.alert_group.id), change):
+            if not _calls_for(self._wanted.get(subject_of(change.finding)), change):
                 raise PostponedError("Alertmanager", "confirm this change", "it no longer calls for it")
 
     def _refresh(self) -> None:
         self._looked_at = time.monotonic()
         try:
-            self._wanted = _by_id(self._look())
+            self._wanted = _by_subject(self._look())
         except UpstreamError as error:
             self._failure = error
 
@@ -76,18 +79,21 @@ class Applier:
     freshness: Freshness
     deadline: Deadline
     threads: int
-    _refusal: str = ""
+    pause: Callable[[float], None] = time.sleep
+    _refusals: dict[str, str] = field(default_factory=dict)
+    """By what a person can do about each: a refused credential ends what needs it, and nothing else."""
 
     def apply(self, changes: Sequence[Change]) -> tuple[ChangeResult, ...]:
         """Each change once, in the order given, several at a time. Nothing goes on when this returns."""
         self.writer.prepare(changes, self.deadline)
         with ThreadPoolExecutor(max_workers=self.threads) as pool:
             results = tuple(pool.map(self._apply, changes))
-        return self._processed(results) if self.writer.answers_before_processing else results
+        return self._processed(results)
 
     def add_notes(self, results: Sequence[ChangeResult], run_id: str) -> tuple[str, ...]:
         """Tell in each changed alert group's timeline why; returns what went wrong with that, once per cause."""
         applied = [result.change for result in results if result.outcome is Outcome.APPLIED]
+        applied = [change for change in applied if change.finding.alert_group.id]
         with ThreadPoolExecutor(max_workers=self.threads) as pool:
             faults = list(pool.map(lambda change: self._add_note(change, run_id), applied))
         return tuple(sorted({fault for fault in faults if fault}))
@@ -95,20 +101,22 @@ class Applier:
     @property
     def was_refused(self) -> bool:
         """Whether IRM refused the credential, which ended all writing."""
-        return bool(self._refusal)
+        return bool(self._refusals)
 
     def _apply(self, change: Change) -> ChangeResult:
-        if self._refusal:
-            return ChangeResult(change=change, outcome=Outcome.DEFERRED, error=f"not tried: {self._refusal}")
+        if refusal := self._refusals.get(self.writer.remedy(change)):
+            return _unsent(change, Outcome.DEFERRED, f"not tried: {refusal}")
         try:
-            self.writer.write(change, self.deadline, lambda: self._confirm(change))
+            remark = self.writer.write(change, self.deadline, lambda: self._confirm(change))
         except PostponedError as error:
-            return ChangeResult(change=change, outcome=Outcome.DEFERRED, error=str(error))
+            return _unsent(change, Outcome.DEFERRED, str(error))
         except UnsentError as error:
-            return ChangeResult(change=change, outcome=Outcome.FAILED, error=str(error))
+            return _unsent(change, Outcome.FAILED, str(error))
         except UpstreamError as error:
             return self._refused(change, error) or self._looked_up(change, error)
-        return ChangeResult(change=change, outcome=Outcome.APPLIED)
+        if remark:
+            change = replace(change, action=Action.UNRESOLVE)
+        return ChangeResult(change=change, outcome=Outcome.APPLIED, remark=remark)
 
     def _confirm(self, change: Change) -> None:
         """Asked right before the change is sent."""
@@ -121,49 +129,74 @@ class Applier:
         remedy = self.writer.remedy(change)
         if not remedy or not isinstance(error, PermanentUpstreamError) or not error.is_refused_credential:
             return None
-        self._refusal = f"{error}; {remedy}"
-        return ChangeResult(change=change, outcome=Outcome.FAILED, error=self._refusal)
+        self._refusals[remedy] = f"{error}; {remedy}"
+        return _unsent(change, Outcome.FAILED, self._refusals[remedy])
 
     def _looked_up(self, change: Change, error: UpstreamError) -> ChangeResult:
         """After a refusal or a lost answer only the alert group itself knows whether the change was made."""
         was_refused = isinstance(error, PermanentUpstreamError)
         try:
-            group = self.irm.read_alert_group(change.finding.alert_group.id, self.deadline)
-            is_done = is_as_wanted(group.state, change.action)
+            is_done = not self._unfinished([change])
         except UpstreamError as failure:
-            is_done = was_refused and error.status == failure.status == 404  # deleted: nothing is left to page
+            is_deleted = was_refused and error.status == failure.status == 404
+            is_done = is_deleted and change.action.quietens  # nothing is left to page
         if not is_done:
             return ChangeResult(change=change, outcome=Outcome.FAILED, error=str(error))
         return ChangeResult(change=change, outcome=Outcome.ALREADY if was_refused else Outcome.APPLIED)
 
     def _processed(self, results: Sequence[ChangeResult]) -> tuple[ChangeResult, ...]:
         """The results once IRM has processed what it had only taken in, or has had the time to."""
-        waiting = {result.change.finding.alert_group.id for result in results if result.outcome is Outcome.APPLIED}
-        doubt = (
-            "IRM took the webhook in, but the alert group is still open (customized templates, or unresolved by hand?)"
-        )
-        outcome = Outcome.FAILED
+        waiting = [result.change for result in results if self._is_only_taken_in(result)]
+        outcome, doubt = Outcome.FAILED, ""
         try:
             for wait in PROCESSING_WAITS_SECONDS if waiting else ():
                 if not self.deadline.allows(wait):
                     outcome, doubt = Outcome.DEFERRED, "taken in by IRM; no time was left to see that it was processed"
                     break
-                time.sleep(wait)
-                waiting = self._still_open(waiting)
+                self.pause(wait)
+                waiting = self._unfinished(waiting)
                 if not waiting:
                     break
         except UpstreamError as error:
             outcome, doubt = Outcome.DEFERRED, f"taken in by IRM; whether it was processed is not known: {error}"
+        unfinished = {subject_of(change.finding) for change in waiting}
         return tuple(
-            replace(result, outcome=outcome, error=doubt) if result.change.finding.alert_group.id in waiting else result
+            replace(result, outcome=outcome, error=doubt or _doubt(result.change))
+            if subject_of(result.change.finding) in unfinished
+            else result
             for result in results
         )
 
-    def _still_open(self, ids: set[str]) -> set[str]:
+    def _is_only_taken_in(self, result: ChangeResult) -> bool:
+        return result.outcome is Outcome.APPLIED and self.writer.is_processed_later(result.change)
+
+    def _unfinished(self, changes: Sequence[Change]) -> list[Change]:
+        """Those that IRM does not show yet."""
+        paging = [change for change in changes if change.action is Action.NOTIFY]
+        others = [change for change in changes if change.action is not Action.NOTIFY]
+        return [*self._still_quiet(paging), *self._still_open(others)]
+
+    def _still_quiet(self, changes: Sequence[Change]) -> list[Change]:
+        """Alert groups that IRM should page for again and that are not open under any id."""
+        waiting: list[Change] = []
+        for integration_id in {change.finding.alert_group.integration_id: None for change in changes}:
+            own = {
+                subject_of(change.finding): change
+                for change in changes
+                if change.finding.alert_group.integration_id == integration_id
+            }
+            wanted = {name: partial(is_same, wanted=change.finding.alert_group) for name, change in own.items()}
+            found = self.irm.find_open(integration_id, wanted, self.deadline)
+            waiting += [change for name, change in own.items() if name not in found]
+        return waiting
+
+    def _still_open(self, changes: Sequence[Change]) -> list[Change]:
+        ids = {change.finding.alert_group.id: change for change in changes}
         if len(ids) <= SINGLE_READS:
-            states = {each: self.irm.read_alert_group(each, self.deadline).state for each in sorted(ids)}
-            return {each for each, state in states.items() if not is_as_wanted(state, SilencedAction.RESOLVE)}
-        return ids & self.irm.read_open_ids(self.deadline, now=datetime.now(UTC))
+            groups = {each: self.irm.read_alert_group(each, self.deadline) for each in sorted(ids)}
+            return [ids[each] for each, group in groups.items() if not _shows(group, ids[each])]
+        open_ids = self.irm.read_open_ids(self.deadline, now=datetime.now(UTC))
+        return [change for each, change in ids.items() if each in open_ids]
 
     def _add_note(self, change: Change, run_id: str) -> str:
         try:
@@ -173,17 +206,47 @@ class Applier:
         return ""
 
 
+def _unsent(change: Change, outcome: Outcome, error: str) -> ChangeResult:
+    """Of a change that IRM certainly knows nothing of."""
+    return ChangeResult(change=change, outcome=outcome, error=error, is_sent=False)
+
+
 def note_text(change: Change, run_id: str) -> str:
     """What the timeline says: what was done, why, under which silences, and by which run."""
-    done = "Resolved" if change.silence_seconds is None else f"Silenced for {change.silence_seconds} s"
+    done = _DONE[change.action] if change.silence_seconds is None else f"Silenced for {change.silence_seconds} s"
     silences = {silence.id: silence for member in change.finding.members for silence in member.silences}
     listed = "; ".join(f"{each.id} until {moment(each.ends_at)}" for each in silences.values())
-    text = f"{done} by alertmanager-alert-sync: {change.finding.reason}. Silences: {listed}. Run {run_id}."
+    under = f" Silences: {listed}." if listed else ""
+    text = f"{done} by alertmanager-alert-sync: {change.finding.reason}.{under} Run {run_id}."
     return one_line(text, _NOTE_LENGTH)
 
 
-def _by_id(plan: Plan) -> Mapping[str, Change]:
-    return {change.finding.alert_group.id: change for change in plan.changes}
+_DONE = {
+    Action.RESOLVE: "Resolved",
+    Action.SILENCE: "Silenced",
+    Action.UNSILENCE: "Silence ended",
+    Action.NOTIFY: "Paged again",
+    Action.UNRESOLVE: "Opened again",
+}
+
+
+def _doubt(change: Change) -> str:
+    """What IRM does not show although it took the webhook in."""
+    if change.action.makes_irm_page:
+        return "IRM took the webhook in, but has opened no alert group for it: the next run looks again"
+    return "IRM took the webhook in, but the alert group is still open (customized templates, or unresolved by hand?)"
+
+
+def _shows(group: AlertGroup, change: Change) -> bool:
+    """Whether the alert group, read again, is as the change wants it. One silenced as before is not silenced anew."""
+    before = change.finding.alert_group
+    was_silenced = change.action is Action.SILENCE and before.state is AlertGroupState.SILENCED
+    is_as_before = group.state is before.state and group.silenced_at == before.silenced_at
+    return is_as_wanted(group.state, change.action) and not (was_silenced and is_as_before)
+
+
+def _by_subject(plan: Plan) -> Mapping[str, Change]:
+    return {subject_of(change.finding): change for change in plan.changes}
 
 
 def _calls_for(wanted: Change | None, change: Change) -> bool:

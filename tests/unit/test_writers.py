@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from alert_sync.model import AlertGroupState, SilencedAction
+from alert_sync.model import Action, AlertGroupState
 from alert_sync.writers import is_as_wanted
 
 
@@ -23,5 +23,5 @@ def test_group_is_as_wanted_in_the_state_that_the_action_leads_to_and_beyond(
     is_resolve_done: bool,  # noqa: FBT001 - a table's column
     is_silence_done: bool,  # noqa: FBT001 - a table's column
 ) -> None:
-    assert is_as_wanted(state, SilencedAction.RESOLVE) == is_resolve_done
-    assert is_as_wanted(state, SilencedAction.SILENCE) == is_silence_done
+    assert is_as_wanted(state, Action.RESOLVE) == is_resolve_done
+    assert is_as_wanted(state, Action.SILENCE) == is_silence_done
