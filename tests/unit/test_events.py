@@ -14,6 +14,8 @@ from alert_sync.errors import EventError
 from alert_sync.events import HttpRequest, RunOptions, http_options, parse_event
 from alert_sync.report import Trigger
 
+ALICE = "arn:aws:sts::123456789012:assumed-role/on-call/alice"
+JOB_ID = "20261121T030000.000Z-0123456789ab"
 SAMPLES = Path(__file__).parents[2] / "events"
 EXPECTED = "expected an EventBridge schedule, an API Gateway HTTP API request (payload 2.0), or {dry_run, force}"
 
@@ -61,10 +63,33 @@ def option_fault_of(request: HttpRequest) -> str:
         ("manual", RunOptions(trigger=Trigger.INVOKE)),
         ("manual_dry_run", RunOptions(trigger=Trigger.INVOKE, dry_run=True)),
         ("manual_force", RunOptions(trigger=Trigger.INVOKE, force=True)),
-        ("http_reconcile", HttpRequest(method="POST", path="/reconcile")),
-        ("http_dry_run", HttpRequest(method="POST", path="/reconcile", query={"dry_run": "true"})),
+        ("http_reconcile", HttpRequest(method="POST", path="/reconcile", caller=ALICE)),
+        ("http_dry_run", HttpRequest(method="POST", path="/reconcile", query={"dry_run": "true"}, caller=ALICE)),
         ("http_healthz", HttpRequest(method="GET", path="/healthz")),
-        ("http_readyz", HttpRequest(method="GET", path="/readyz")),
+        ("http_readyz", HttpRequest(method="GET", path="/readyz", caller=ALICE)),
+        (
+            "http_mismatches",
+            HttpRequest(
+                method="GET",
+                path="/reconciliation/mismatches",
+                query={"resolution_status": "PENDING", "limit": "20"},
+                caller=ALICE,
+            ),
+        ),
+        (
+            "http_resolve_mismatch",
+            HttpRequest(
+                method="POST",
+                path="/reconciliation/mismatches/20261121T100500.123Z-5f0c2d9a41b7/resolve",
+                body='{"resolution_status": "IGNORED", "resolution_notes": "the rule is being rewritten"}',
+                caller=ALICE,
+            ),
+        ),
+        (
+            "http_trigger",
+            HttpRequest(method="POST", path="/reconciliation/trigger", body='{"dry_run": true}', caller=ALICE),
+        ),
+        ("wake_up", RunOptions(trigger=Trigger.SCHEDULE)),
     ],
 )
 def test_each_sample_event_is_understood(name: str, meaning: RunOptions | HttpRequest) -> None:
@@ -82,6 +107,10 @@ def test_no_sample_event_is_left_out() -> None:
         "http_dry_run",
         "http_healthz",
         "http_readyz",
+        "http_mismatches",
+        "http_resolve_mismatch",
+        "http_trigger",
+        "wake_up",
     }
 
 
@@ -128,6 +157,24 @@ def test_option_inside_a_scheduled_event_is_refused_instead_of_ignored(name: str
 )
 def test_plain_object_asks_for_a_run(event: Any, options: RunOptions) -> None:
     assert parse_event(event) == options
+
+
+@pytest.mark.parametrize("more", [{}, {"dry_run": True, "force": False}], ids=["alone", "with options"])
+def test_job_that_a_request_has_queued_is_a_run_of_http(more: dict[str, bool]) -> None:
+    expected = RunOptions(trigger=Trigger.HTTP, job_id=JOB_ID, dry_run=bool(more), force=False)
+
+    assert parse_event({"job_id": JOB_ID, **more}) == expected
+
+
+@pytest.mark.parametrize(
+    "job_id",
+    ["", "x", JOB_ID.upper(), JOB_ID + "0", JOB_ID + "\n", JOB_ID.replace("0", "٠"), None, 1, [JOB_ID]],
+    ids=["empty", "text", "capitals", "longer", "two lines", "other digits", "null", "number", "list"],
+)
+def test_malformed_id_of_a_job_is_refused(job_id: object) -> None:
+    fault = fault_of({"job_id": job_id})
+
+    assert fault == "job_id must be the id of a job that POST /reconciliation/trigger has queued"
 
 
 @pytest.mark.parametrize(
@@ -179,21 +226,67 @@ def test_option_of_another_type_is_named(name: str, value: Any, type_name: str) 
         ),
         pytest.param(http_event(body=None), HttpRequest(method="POST", path="/reconcile"), id="null body"),
         pytest.param(http_event(body=""), HttpRequest(method="POST", path="/reconcile"), id="empty body"),
-        pytest.param(http_event(body="{}"), HttpRequest(method="POST", path="/reconcile"), id="empty object"),
         pytest.param(
-            http_event(body="e30=", isBase64Encoded=True),
-            HttpRequest(method="POST", path="/reconcile"),
-            id="empty object in base64",
+            http_event(body='{"kinds": []}'),
+            HttpRequest(method="POST", path="/reconcile", body='{"kinds": []}'),
+            id="body",
         ),
         pytest.param(
-            http_event(body='{"dry_run": true}'),
-            HttpRequest(method="POST", path="/reconcile", has_body=True),
-            id="body",
+            http_event(body="eyJhIjogIsOkIn0=", isBase64Encoded=True),
+            HttpRequest(method="POST", path="/reconcile", body='{"a": "ä"}'),
+            id="body in base64",
+        ),
+        pytest.param(
+            http_event(body="/w==", isBase64Encoded=True),
+            HttpRequest(method="POST", path="/reconcile", body="\udcff"),
+            id="body that is no UTF-8",
         ),
     ],
 )
 def test_request_is_read(event: Any, request_: HttpRequest) -> None:
     assert parse_event(event) == request_
+
+
+@pytest.mark.parametrize("body", ["", "{}", "e30="])
+def test_body_that_says_nothing_is_none(body: str) -> None:
+    request = parse_event(http_event(body=body, isBase64Encoded=body == "e30="))
+
+    assert isinstance(request, HttpRequest)
+    assert not request.has_body
+
+
+@pytest.mark.parametrize(
+    ("more", "fault"),
+    [
+        ({"body": {"a": 1}}, "body of the API Gateway event must be a text, not dict"),
+        ({"body": "ä", "isBase64Encoded": True}, "body of the API Gateway event is not the base64 that it says it is"),
+        (
+            {"body": "e30", "isBase64Encoded": True},
+            "body of the API Gateway event is not the base64 that it says it is",
+        ),
+    ],
+    ids=["object", "no ASCII", "cut off"],
+)
+def test_body_that_no_gateway_sends_is_refused(more: dict[str, Any], fault: str) -> None:
+    assert fault_of(http_event(**more)) == fault
+
+
+@pytest.mark.parametrize(
+    ("context", "caller"),
+    [
+        pytest.param({"authorizer": {"iam": {"userArn": ALICE}}}, ALICE, id="signed"),
+        pytest.param({"authorizer": {"iam": {"userArn": "a\nb" * 200}}}, ("a b" * 100)[:299] + "…", id="endless"),
+        pytest.param({"authorizer": {"iam": {"userArn": None}}}, "", id="null"),
+        pytest.param({"authorizer": {"iam": None}}, "", id="no identity"),
+        pytest.param({"authorizer": {"jwt": {"claims": {}}}}, "", id="another authorizer"),
+        pytest.param({"authorizer": "iam"}, "", id="text"),
+        pytest.param({}, "", id="not signed"),
+    ],
+)
+def test_caller_is_whoever_signed(context: dict[str, Any], caller: str) -> None:
+    request = parse_event({"requestContext": {"http": {"method": "GET", "path": "/"}, **context}})
+
+    assert request == HttpRequest(method="GET", path="/", caller=caller)
 
 
 @pytest.mark.parametrize(
@@ -254,6 +347,6 @@ def test_query_parameter_that_makes_no_sense_is_named(query: dict[str, str], fau
 
 
 def test_body_is_refused_because_nobody_would_read_it() -> None:
-    request = HttpRequest(method="POST", path="/reconcile", has_body=True)
+    request = HttpRequest(method="POST", path="/reconcile", body='{"dry_run": true}')
 
     assert option_fault_of(request) == "the request must have no body: dry_run and force are query parameters"

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from alert_sync.asking.routes import ROUTES
 from alert_sync.events import HttpRequest, RunOptions
 from alert_sync.http_api import answer
 from alert_sync.report import Report, Status, Trigger
 from tests.builders import NOW
+from tests.support import asking
 
 HEADERS = {"Content-Type": "application/json", "Cache-Control": "no-store"}
 
@@ -28,7 +30,7 @@ class Function:
 
     def answer(self, method: str, path: str, **more: Any) -> dict[str, Any]:
         request = HttpRequest(method=method, path=path, **more)
-        return answer(request, run=self._run, faults=lambda: self._faults)
+        return answer(request, run=self._run, faults=lambda: self._faults, context=asking.Function())
 
     def _run(self, options: RunOptions) -> Report:
         self.asked_for.append(options)
@@ -41,7 +43,13 @@ def expected(status: int, body: object, **headers: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("status", "code"),
-    [(Status.SUCCESS, 200), (Status.PARTIAL, 200), (Status.REFUSED, 409), (Status.FAILED, 500)],
+    [
+        (Status.SUCCESS, 200),
+        (Status.PARTIAL, 200),
+        (Status.REFUSED, 409),
+        (Status.SKIPPED, 409),
+        (Status.FAILED, 500),
+    ],
 )
 def test_status_of_the_run_decides_the_status_of_the_answer(status: Status, code: int) -> None:
     function = Function(status=status)
@@ -62,7 +70,7 @@ def test_query_parameters_reach_the_run() -> None:
     [
         ({"query": {"dry": "true"}}, "unknown query parameter 'dry'; there are dry_run and force"),
         ({"query": {"force": "1"}}, "query parameter force must be true or false, not '1'"),
-        ({"has_body": True}, "the request must have no body: dry_run and force are query parameters"),
+        ({"body": '{"force": true}'}, "the request must have no body: dry_run and force are query parameters"),
     ],
     ids=["unknown parameter", "malformed parameter", "body"],
 )
@@ -71,7 +79,8 @@ def test_request_that_is_not_understood_starts_no_run(more: dict[str, Any], mess
 
     answered = function.answer("POST", "/reconcile", **more)
 
-    assert (answered, function.asked_for) == (expected(400, {"message": message}), [])
+    refusal = {"error": "INVALID_REQUEST", "message": message}
+    assert (answered, function.asked_for) == (expected(400, refusal), [])
 
 
 def test_health_says_only_that_the_process_answers() -> None:
@@ -107,12 +116,29 @@ def test_wrong_method_names_the_right_one(method: str, path: str, allowed: str) 
 
     answered = function.answer(method, path)
 
-    message = f"{path} takes {allowed} only"
-    assert (answered, function.asked_for) == (expected(405, {"message": message}, Allow=allowed), [])
+    refusal = {"error": "METHOD_NOT_ALLOWED", "message": f"{path} takes {allowed} only"}
+    assert (answered, function.asked_for) == (expected(405, refusal, Allow=allowed), [])
 
 
-@pytest.mark.parametrize("path", ["/", "/reconcile/now", "/RECONCILE", "/metrics", "/" + "x" * 200])
+@pytest.mark.parametrize("path", ["/", "/reconcile/now", "/RECONCILE", "/" + "x" * 200])
 def test_unknown_path_names_those_there_are(path: str) -> None:
-    message = f"there is no {path[:100]}; there are /reconcile, /healthz, /readyz"
+    paths = ", ".join(dict.fromkeys(route.path for route in ROUTES))
 
-    assert Function().answer("POST", path) == expected(404, {"message": message})
+    message = f"there is no {path[:100]}; there are {paths}"
+    assert Function().answer("POST", path) == expected(404, {"error": "NOT_FOUND", "message": message})
+
+
+def test_other_routes_are_answered_by_what_knows_them() -> None:
+    answered = Function().answer("GET", "/reconciliation/jobs")
+
+    assert answered == expected(200, {"jobs": [], "pagination": {"page_size": 50, "next_cursor": None}})
+
+
+def test_answer_that_is_no_json_says_what_it_is() -> None:
+    answered = Function().answer("GET", "/metrics")
+
+    assert answered == {
+        "statusCode": 200,
+        "headers": {**HEADERS, "Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
+        "body": "alertmanager_sync_reconciliation_total 0.0\n",
+    }
