@@ -71,7 +71,7 @@ def _explain(service: Service, options: argparse.Namespace, terminal: Terminal, 
 
 def exit_status(report: Report) -> int:
     """What a shell script learns of a run."""
-    if report.status in (Status.FAILED, Status.REFUSED) or report.count(Outcome.FAILED):
+    if report.status in (Status.FAILED, Status.REFUSED, Status.SKIPPED) or report.count(Outcome.FAILED):
         return FAILED
     unfinished = report.count(Outcome.PLANNED) + report.count(Outcome.DEFERRED)
     return NOT_EMPTY if unfinished else DONE

@@ -38,7 +38,10 @@ class Upstream:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One request to be made. `confirm` is asked right before each sending and may raise to prevent it."""
+    """One request to be made. `confirm` is asked right before each sending and may raise to prevent it.
+
+    `json_body` may be a function, which is called after `confirm`.
+    """
 
     upstream: Upstream
     operation: str

@@ -11,12 +11,14 @@ from dataclasses import replace
 from aws_lambda_powertools import Logger
 
 from alert_sync import metrics
+from alert_sync.asked_service import AskedService
 from alert_sync.deadline import Deadline
 from alert_sync.errors import ReconcilerError
 from alert_sync.events import RunOptions
-from alert_sync.reconcile import RunRequest, empty_report, failed_report
+from alert_sync.reconcile import RunRequest, empty_report
 from alert_sync.report import Report
 from alert_sync.run_log import log_run
+from alert_sync.run_report import failed_report
 from alert_sync.secrets_store import SecretStore
 from alert_sync.service import Service
 
@@ -32,14 +34,21 @@ class Environment:
         self._service: Service | None = None
         self._is_cold = True
 
-    def run(self, options: RunOptions, deadline: Deadline, run_id: str) -> Report:
+    def run(self, options: RunOptions, deadline: Deadline, run_id: str, function_arn: str = "") -> Report:
         """One reconciliation, logged and counted. Foreseen failures are in the report; others are raised as well."""
-        request = RunRequest(run_id=run_id, trigger=options.trigger, dry_run=options.dry_run, force=options.force)
+        request = RunRequest(
+            run_id=run_id,
+            trigger=options.trigger,
+            dry_run=options.dry_run,
+            force=options.force,
+            job_id=options.job_id,
+            who=options.who,
+        )
         is_cold_start, self._is_cold = self._is_cold, False
         requests_before = self._irm_requests()
         report = _broken_off(request)
         try:
-            report = self._reconcile(request, deadline)
+            report = self._reconcile(request, deadline, function_arn)
         finally:
             log_run(self._logger, report)
             requests = self._irm_requests() - requests_before
@@ -53,9 +62,13 @@ class Environment:
         except ReconcilerError as error:
             return {"settings": str(error)}
 
-    def _reconcile(self, request: RunRequest, deadline: Deadline) -> Report:
+    def asked(self, deadline: Deadline) -> AskedService:
+        """For requests that ask, or that decide about a mismatch."""
+        return AskedService(self._made_service, deadline)
+
+    def _reconcile(self, request: RunRequest, deadline: Deadline, function_arn: str) -> Report:
         try:
-            reconciler = self._made_service().reconciler()
+            reconciler = self._made_service().reconciler(function_arn)
         except ReconcilerError as error:
             return failed_report(empty_report(request, None), error)
         return reconciler.run(request, deadline)

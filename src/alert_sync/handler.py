@@ -30,11 +30,13 @@ def lambda_handler(event: Any, context: Any) -> dict[str, Any]:
     invocation = parse_event(event)
     remaining = context.get_remaining_time_in_millis() / 1000 - RESERVE_SECONDS
     run_id = getattr(context, "aws_request_id", None) or str(uuid4())
+    function_arn = getattr(context, "invoked_function_arn", None) or ""
     if isinstance(invocation, RunOptions):
-        return _environment.run(invocation, Deadline(remaining), run_id).as_dict()
+        return _environment.run(invocation, Deadline(remaining), run_id, function_arn).as_dict()
     deadline = Deadline(min(remaining, HTTP_SECONDS))
     return http_api.answer(
         invocation,
-        run=lambda options: _environment.run(options, deadline, run_id),
+        run=lambda options: _environment.run(options, deadline, run_id, function_arn),
         faults=lambda: _environment.faults(deadline),
+        context=_environment.asked(deadline),
     )

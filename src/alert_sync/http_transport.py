@@ -149,7 +149,8 @@ class HttpTransport:
                 return result
 
     def _exchange(self, call: Call, consume: Callable[[Iterator[bytes]], T]) -> T:
-        body = b"" if call.json_body is None else json.dumps(call.json_body).encode()
+        content = call.json_body() if callable(call.json_body) else call.json_body
+        body = b"" if content is None else json.dumps(content).encode()
         credential = _credential(call, body)
         response = self._open(call, body, credential)
         is_complete = False

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from aws_lambda_powertools import Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
-from alert_sync.model import Outcome, Verdict
+from alert_sync.model import Outcome
 from alert_sync.report import Report, Status
 
 NAMESPACE = "AlertmanagerAlertSync"
@@ -25,7 +25,7 @@ METRICS: Mapping[str, MetricUnit] = MappingProxyType(
         # 1 if the run failed or was refused.
         "ReconciliationFailures": MetricUnit.Count,
         "ReconciliationDuration": MetricUnit.Milliseconds,
-        # Silenced alert groups in the states that are touched, and lost resolves.
+        # Silenced alert groups in the states that are touched, lost resolves, missing ones, and those to page again.
         "InconsistenciesFound": MetricUnit.Count,
         "InconsistenciesResolved": MetricUnit.Count,
         "InconsistenciesFailedResolve": MetricUnit.Count,
@@ -41,6 +41,12 @@ METRICS: Mapping[str, MetricUnit] = MappingProxyType(
         "AlertGroupsExamined": MetricUnit.Count,
         # Alert groups whose alerts are all gone from Alertmanager; part of InconsistenciesFound.
         "LostResolves": MetricUnit.Count,
+        # Alert groups that IRM pages for again because of this run: their silences have ended.
+        "HandBacks": MetricUnit.Count,
+        # Aggregation groups that fire and have no alert group in IRM; part of InconsistenciesFound.
+        "MissingAlertGroups": MetricUnit.Count,
+        # 1 if another run was in progress; then all others but IrmRequests and ColdStart are left out.
+        "RunsSkipped": MetricUnit.Count,
         "IrmRequests": MetricUnit.Count,
         # 1 if this run was the first of its execution environment.
         "ColdStart": MetricUnit.Count,
@@ -60,6 +66,9 @@ def emit(report: Report, *, irm_requests: int, is_cold_start: bool) -> None:
 
 
 def _values(report: Report, *, irm_requests: int, is_cold_start: bool) -> dict[str, float]:
+    if report.status is Status.SKIPPED:
+        # A run that was none must not look like a success, nor like a failure.
+        return {"RunsSkipped": 1, "IrmRequests": irm_requests, "ColdStart": int(is_cold_start)}
     has_failed = report.status in (Status.FAILED, Status.REFUSED)
     return {
         "ReconciliationTotal": 1,
@@ -68,13 +77,16 @@ def _values(report: Report, *, irm_requests: int, is_cold_start: bool) -> dict[s
         "InconsistenciesFound": report.inconsistencies_found,
         "InconsistenciesResolved": report.inconsistencies_resolved,
         "InconsistenciesFailedResolve": report.count(Outcome.FAILED),
-        "InconsistenciesDeferred": report.count(Outcome.DEFERRED),
+        "InconsistenciesDeferred": report.inconsistencies_deferred,
         "LastReconciliationTimestamp": round(report.started_at.timestamp()),
         "LastReconciliationSuccess": int(not has_failed),
         "PlansRefused": int(report.status is Status.REFUSED),
         "AlertsFetched": report.alerts_fetched,
         "AlertGroupsExamined": report.alert_groups_examined,
-        "LostResolves": report.kept[Verdict.GONE],
+        "LostResolves": report.lost_resolves,
+        "HandBacks": report.handed_back,
+        "MissingAlertGroups": report.missing,
+        "RunsSkipped": 0,
         "IrmRequests": irm_requests,
         "ColdStart": int(is_cold_start),
     }

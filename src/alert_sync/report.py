@@ -33,6 +33,7 @@ class Status(StrEnum):
     PARTIAL = "partial"
     FAILED = "failed"
     REFUSED = "refused"
+    SKIPPED = "skipped"
 
 
 _KEPT = (
@@ -63,6 +64,9 @@ class Report:
     plan: Plan | None = field(default=None, repr=False)
     error: str = ""
     warnings: tuple[str, ...] = ()
+    has_memory: bool = False
+    job_id: str = ""
+    running_job_id: str = ""
 
     @property
     def kept(self) -> dict[str, int]:
@@ -73,13 +77,38 @@ class Report:
 
     @property
     def inconsistencies_found(self) -> int:
-        """Silenced alert groups in the states that are touched, and lost resolves."""
-        return (len(self.plan.changes) if self.plan else 0) + self.kept[Verdict.GONE]
+        """Alert groups that are not as they should be: those to be changed, and lost resolves that are left alone."""
+        return (len(self.plan.changes) if self.plan else 0) + self.kept[Verdict.GONE] + self.undecided
 
     @property
     def inconsistencies_resolved(self) -> int:
         """Changes after which the alert group is as wanted, whether by us or by somebody faster."""
         return self.count(Outcome.APPLIED) + self.count(Outcome.ALREADY)
+
+    @property
+    def inconsistencies_deferred(self) -> int:
+        """Changes that were put off, and alert groups of which could not be found out whether they have to page."""
+        return self.count(Outcome.DEFERRED) + self.undecided
+
+    @property
+    def undecided(self) -> int:
+        """Alert groups that we resolved, whose alerts fire, and of which IRM did not tell whether it knows."""
+        return sum(question.acted_at is not None for question in self.plan.questions) if self.plan else 0
+
+    @property
+    def handed_back(self) -> int:
+        """Alert groups that IRM pages for again because of this run."""
+        return sum(result.change.action.makes_irm_page and result.outcome is Outcome.APPLIED for result in self.results)
+
+    @property
+    def lost_resolves(self) -> int:
+        """Alert groups whose alerts are all gone, whether they are resolved in this run or left alone."""
+        return self.kept[Verdict.GONE] + sum(result.change.finding.verdict is Verdict.GONE for result in self.results)
+
+    @property
+    def missing(self) -> int:
+        """Aggregation groups that fire and have no alert group in IRM."""
+        return sum(result.change.finding.verdict is Verdict.MISSING for result in self.results)
 
     def count(self, outcome: Outcome) -> int:
         """How many changes ended so."""
@@ -100,10 +129,13 @@ class Report:
             "inconsistencies_found": self.inconsistencies_found,
             "inconsistencies_resolved": self.inconsistencies_resolved,
             "inconsistencies_failed": self.count(Outcome.FAILED),
-            "inconsistencies_deferred": self.count(Outcome.DEFERRED),
+            "inconsistencies_deferred": self.inconsistencies_deferred,
             "changes": [change_row(result) for result in self.results[:most_changes]],
             "kept": self.kept,
+            "memory": "on" if self.has_memory else "off",
         }
+        ids = {"job_id": self.job_id, "running_job_id": self.running_job_id}
+        document |= {name: text for name, text in ids.items() if text}
         if len(self.results) > most_changes:
             document["changes_left_out"] = len(self.results) - most_changes
         if self.error:
@@ -123,7 +155,8 @@ def change_row(result: ChangeResult) -> Mapping[str, str]:
         "reason": finding.reason,
         "outcome": result.outcome.value,
     }
-    return {**row, "error": result.error} if result.error else row
+    more = {"error": result.error, "remark": result.remark}
+    return {**row, **{name: text for name, text in more.items() if text}}
 
 
 def group_row(group: AlertGroup) -> Mapping[str, str]:

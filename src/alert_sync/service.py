@@ -6,19 +6,25 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from alert_sync.alertmanager import AlertmanagerClient
+from alert_sync.aws_api import AwsApi
 from alert_sync.call import Authorizer, Upstream
 from alert_sync.credentials import BasicAuth, NoAuth, Secret, TokenAuth
 from alert_sync.deadline import Deadline
 from alert_sync.errors import ConfigurationError, ReconcilerError
+from alert_sync.event_bus import EventBus
 from alert_sync.http_transport import HttpTransport
 from alert_sync.inbound import InboundClient
 from alert_sync.irm import IrmClient
+from alert_sync.memory.ledger import Ledger, Memory, NoMemory
+from alert_sync.memory.table import Table
 from alert_sync.model import SilencedAction
+from alert_sync.recall import Recall, short_hash
 from alert_sync.reconcile import Reconciler
 from alert_sync.request_budget import RequestBudget
 from alert_sync.secrets_store import SecretStore
 from alert_sync.settings import AlertmanagerAuth, ResolveThrough, load_settings
 from alert_sync.sigv4 import SigV4Auth
+from alert_sync.wake_up import WakeUp
 
 WRITERS = 8
 
@@ -34,14 +40,18 @@ class Service:
         self.settings = load_settings(environ)
         self._secrets = secrets
         self._transport = HttpTransport(connections=WRITERS)
+        self._name = environ.get("POWERTOOLS_SERVICE_NAME", "")
+        self._aws_transport = HttpTransport(connections=2, backoff_seconds=0.1)
         self.irm_budget = RequestBudget(self.settings.irm_requests_per_minute)
         self._irm_auth = TokenAuth(self._irm_secret())
         self.alertmanager = AlertmanagerClient(self._transport, self._peers())
         self.irm = IrmClient(self._transport, self._irm_upstream())
         self._inbound = InboundClient(self._transport, self.irm, self.irm_budget)
+        table = self.table()
+        self._memory: Memory = self._ledger(table) if table else NoMemory()
 
-    def reconciler(self) -> Reconciler:
-        """What carries out one run.
+    def reconciler(self, function_arn: str = "") -> Reconciler:
+        """What carries out one run. `function_arn` is what a wake-up invokes; without it there are none.
 
         Raises:
             ConfigurationError: the token cannot do what the settings ask for.
@@ -52,9 +62,35 @@ class Service:
             alertmanager=self.alertmanager,
             irm=self.irm,
             inbound=self._inbound if through is ResolveThrough.INTEGRATION else None,
+            pager=self._inbound,
             settings=self.settings,
+            memory=self._memory,
+            event_bus=EventBus(
+                self._aws_api("events", "Amazon EventBridge", "AWSEvents"),
+                self.settings.event_bus,
+                service=self._name,
+            ),
+            wake_up=WakeUp(
+                self._aws_api("scheduler", "Amazon EventBridge Scheduler"),
+                group=self.settings.wake_up_group,
+                role_arn=self.settings.wake_up_role_arn,
+                function_arn=function_arn,
+            ),
             writers=WRITERS,
         )
+
+    def table(self) -> Table | None:
+        """Where runs are remembered; None without one."""
+        name = self.settings.state_table
+        return Table(name, self._aws_api("dynamodb", "Amazon DynamoDB", "DynamoDB_20120810")) if name else None
+
+    def recall(self, deadline: Deadline) -> Recall:
+        """Everything that is open."""
+        return self._memory.recall(deadline)
+
+    def lambda_api(self) -> AwsApi:
+        """For a job that somebody triggers: the function invokes itself."""
+        return self._aws_api("lambda", "AWS Lambda")
 
     def faults(self, deadline: Deadline) -> dict[str, str]:
         """What cannot be reached now, by name; empty when a run would be able to read both systems."""
@@ -70,6 +106,15 @@ class Service:
             except ReconcilerError as error:
                 faults[name] = str(error)
         return faults
+
+    def _aws_api(self, service: str, name: str, target: str = "") -> AwsApi:
+        json_version = "1.1" if target == "AWSEvents" else "1.0"
+        return AwsApi(service, self._aws_transport, name=name, target=target, json_version=json_version)
+
+    def _ledger(self, table: Table) -> Ledger:
+        settings = self.settings
+        source = short_hash(settings.alertmanager_tenant, *sorted(settings.alertmanager_urls))
+        return Ledger(table, retention=settings.retention, source=source)
 
     def _check_irm(self, deadline: Deadline) -> None:
         """IRM answers, and the token may do what the settings ask for."""

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from alert_sync.errors import ConfigurationError
 from alert_sync.matchers import parse_matchers
-from alert_sync.model import AlertGroupState, Matcher, Policy, SilencedAction
+from alert_sync.model import AlertGroupState, GoneAction, Matcher, MissingAction, Policy, SilencedAction
 
 VARIABLES = frozenset(
     {
@@ -40,7 +40,18 @@ VARIABLES = frozenset(
         "MIN_ALERTMANAGER_UPTIME_SECONDS",
         "MAX_CHANGES_PERCENT",
         "MAX_CHANGES_MINIMUM",
+        "GONE_ACTION",
+        "MAX_GONE_PERCENT",
+        "MISSING_ACTION",
+        "GROUP_WAIT_SECONDS",
         "RECONCILE_INTERVAL",
+        "STATE_TABLE",
+        "RETENTION_DAYS",
+        "EVENT_BUS",
+        "WAKE_UP_GROUP",
+        "WAKE_UP_ROLE_ARN",
+        "ALERT_STATE_METRICS",
+        "ALERT_STATE_LABELS",
     }
 )
 
@@ -51,6 +62,11 @@ _OPEN_STATES = (AlertGroupState.FIRING, AlertGroupState.ACKNOWLEDGED, AlertGroup
 _SECRET_NAME = re.compile(r"[A-Za-z0-9/_+=.@:-]+")
 # A service account's token, or a user's API key.
 _TOKEN = re.compile(r"glsa_.*|[0-9a-f]{64}")
+_TABLE_NAME = re.compile(r"[A-Za-z0-9_.-]{3,255}")
+_BUS_NAME = re.compile(r"[A-Za-z0-9_./:-]{1,256}")
+_GROUP_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/\S+")
+_LABEL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
@@ -111,6 +127,27 @@ class Settings:
     irm_requests_per_minute: int
     """Own share of IRM's 300 a minute per user. Too high: people who use the same user's token meet 429."""
 
+    state_table: str
+    """DynamoDB table that is remembered in; empty: nothing is, and what needs memory is off."""
+
+    retention: timedelta
+    """How long runs, closed mismatches and the audit trail can be asked about."""
+
+    event_bus: str
+    """EventBridge bus that changes and conditions are told to; empty: none."""
+
+    wake_up_group: str
+    """Schedule group for the one run at a silence's end; empty: the next scheduled run notices it."""
+
+    wake_up_role_arn: str
+    """What EventBridge Scheduler invokes this function as."""
+
+    alert_state_metrics: bool
+    """GET /metrics tells the state of every alert too, for which both systems are read."""
+
+    alert_state_labels: tuple[str, ...]
+    """Labels of the alerts to tell there."""
+
     policy: Policy
     """All that decides what is changed."""
 
@@ -135,6 +172,13 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         dry_run=reader.boolean("DRY_RUN", default=False),
         resolution_notes=reader.boolean("RESOLUTION_NOTES", default=True),
         irm_requests_per_minute=reader.number("IRM_REQUESTS_PER_MINUTE", 240, lowest=1, highest=300),
+        state_table=reader.matching("STATE_TABLE", _TABLE_NAME, "the name of a DynamoDB table"),
+        retention=timedelta(days=reader.number("RETENTION_DAYS", 90, lowest=1, highest=3_650)),
+        event_bus=reader.matching("EVENT_BUS", _BUS_NAME, "the name or ARN of an EventBridge bus"),
+        wake_up_group=reader.matching("WAKE_UP_GROUP", _GROUP_NAME, "the name of a schedule group"),
+        wake_up_role_arn=reader.matching("WAKE_UP_ROLE_ARN", _ROLE_ARN, "the ARN of a role"),
+        alert_state_metrics=reader.boolean("ALERT_STATE_METRICS", default=False),
+        alert_state_labels=reader.label_names("ALERT_STATE_LABELS"),
         policy=_policy(reader),
     )
     faults = [*reader.faults, *_contradictions(settings)]
@@ -155,6 +199,10 @@ def _policy(reader: _Reader) -> Policy:
         min_uptime=timedelta(seconds=seconds("MIN_ALERTMANAGER_UPTIME_SECONDS", 600, highest=86_400)),
         max_changes_percent=reader.number("MAX_CHANGES_PERCENT", 50, highest=100),
         max_changes_minimum=reader.number("MAX_CHANGES_MINIMUM", 20, highest=100_000),
+        gone_action=reader.choice("GONE_ACTION", GoneAction, GoneAction.RESOLVE),
+        max_gone_percent=reader.number("MAX_GONE_PERCENT", 30, highest=100),
+        missing_action=reader.choice("MISSING_ACTION", MissingAction, MissingAction.REPORT),
+        group_wait=timedelta(seconds=seconds("GROUP_WAIT_SECONDS", 300, highest=86_400)),
         interval=timedelta(seconds=seconds("RECONCILE_INTERVAL", 300, highest=86_400)),
     )
 
@@ -170,6 +218,8 @@ def _contradictions(settings: Settings) -> list[str]:
     if needs_secret and not settings.alertmanager_secret:
         auth = settings.alertmanager_auth.value
         faults.append(f"ALERTMANAGER_SECRET is not set, and ALERTMANAGER_AUTH={auth} needs it: a secret's name or ARN")
+    if bool(settings.wake_up_group) is not bool(settings.wake_up_role_arn):
+        faults.append("WAKE_UP_GROUP and WAKE_UP_ROLE_ARN go together")
     policy = settings.policy
     if policy.silenced_action is SilencedAction.SILENCE and AlertGroupState.FIRING not in policy.alert_group_states:
         faults.append("ALERT_GROUP_STATES must include firing with SILENCED_ACTION=silence: IRM silences no others")
@@ -199,6 +249,19 @@ class _Reader:
         if text and (not _SECRET_NAME.fullmatch(text) or _TOKEN.fullmatch(text)):
             self.faults.append(f"{name} must be the name or ARN of a secret, not what is in it")
         return text
+
+    def matching(self, name: str, pattern: re.Pattern[str], wanted: str) -> str:
+        text = self.text(name)
+        if text and not pattern.fullmatch(text):
+            self.faults.append(f"{name} must be {wanted}, not {text[:60]!r}")
+            return ""
+        return text
+
+    def label_names(self, name: str) -> tuple[str, ...]:
+        names = self.listed(name)
+        if not all(_LABEL_NAME.fullmatch(each) for each in names):
+            self.faults.append(f"{name} must be a comma-separated list of label names, not {self.text(name)[:60]!r}")
+        return tuple(names)
 
     def listed(self, name: str) -> list[str]:
         return [part.strip() for part in self.text(name).split(",") if part.strip()]

@@ -21,6 +21,7 @@ _STATUS_COLOURS = {
     Status.PARTIAL: _YELLOW,
     Status.FAILED: _RED,
     Status.REFUSED: _RED,
+    Status.SKIPPED: _YELLOW,
 }
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from alert_sync.model import Change, ChangeResult, Finding, Outcome, SilencedAction, Verdict
-from alert_sync.reconcile import status_of
+from alert_sync.model import Action, Change, ChangeResult, Finding, Outcome, Verdict
 from alert_sync.report import Status
+from alert_sync.run_report import status_of
 from tests.builders import an_alert_group
 
 CHANGE = Change(
     finding=Finding(alert_group=an_alert_group(), verdict=Verdict.SILENCED, reason="silenced"),
-    action=SilencedAction.RESOLVE,
+    action=Action.RESOLVE,
 )
 
 
