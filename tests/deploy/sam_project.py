@@ -69,5 +69,20 @@ class SamProject:
             raise SamFailedError(program.stdout)
         return program.stdout
 
+    def built_with(self, name: str, *changes: tuple[str, str], template: Path | None = None) -> Path:
+        """Return the built template, or another, with some of its text changed.
+
+        It lies beside the built one, whose path to the bundle is relative.
+        """
+        text = (template or self.built_template()).read_text()
+        for before, after in changes:
+            if text.count(before) != 1:
+                message = f"{before!r} is in the template {text.count(before)} times"
+                raise ValueError(message)
+            text = text.replace(before, after)
+        changed = self.built_template().with_name(f"{name}.yaml")
+        changed.write_text(text)
+        return changed
+
     def built_template(self) -> Path:
         return self.folder / ".aws-sam" / "build" / "template.yaml"

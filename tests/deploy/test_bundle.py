@@ -18,7 +18,12 @@ UNCHECKED_HASH = b"\x01\x00\x00\x00"
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return shutil.copytree(tools.PROJECT / "src", tmp_path_factory.mktemp("project") / "src")
+    """Return a copy of the sources in which a tool has been at work."""
+    copy = shutil.copytree(tools.PROJECT / "src", tmp_path_factory.mktemp("project") / "src")
+    cache = copy / "alert_sync" / ".mypy_cache"
+    cache.mkdir(exist_ok=True)
+    (cache / "of_this_machine.json").write_text("{}")
+    return copy
 
 
 @pytest.fixture(scope="module")
@@ -88,8 +93,24 @@ def test_nothing_is_packed_that_never_runs(bundle: Path) -> None:
     names = _contents(bundle).keys()
 
     assert [name for name in names if name.endswith((".so", ".pyi")) or "tests" in Path(name).parts] == []
+    assert [name for name in names if any(part.startswith(".") for part in Path(name).parts)] == []
     assert not (bundle / "botocore").exists()
+    assert not (bundle / "prometheus_client" / "django").exists()
     assert sum(map(len, _contents(bundle).values())) < 8_000_000
+
+
+def test_what_is_left_of_the_packages_suffices_for_every_module(bundle: Path) -> None:
+    """Also for those that are only loaded when somebody asks."""
+    own = [path.relative_to(bundle).with_suffix("") for path in (bundle / "alert_sync").rglob("[a-z]*.py")]
+    names = ", ".join(".".join(path.parts) for path in own)
+    environment = {"PYTHONPATH": str(bundle), "PYTHONDONTWRITEBYTECODE": "1", "AWS_DEFAULT_REGION": "eu-west-1"}
+
+    program = subprocess.run(
+        [tools.lambda_python(), "-c", f"import {names}"], env=environment, capture_output=True, text=True, check=False
+    )
+
+    assert "alert_sync.asking.prometheus_text" in names
+    assert (program.returncode, program.stderr) == (0, "")
 
 
 def test_packages_of_the_bundle_are_those_of_the_lock(bundle: Path, source: Path) -> None:

@@ -7,52 +7,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.credentials import Credentials
 
 from alert_sync.metrics import METRICS, NAMESPACE
-from tests.deploy.conftest import Stack, Upstreams
+from tests.deploy.conftest import ACCOUNT, Stack, Upstreams
 from tests.deploy.sam_project import SamFailedError, SamProject
 from tests.support.ministack import REGION, MiniStack
 from tests.support.waiting import wait_for
-
-ACCOUNT = "000000000000"
-
-NewCaller = Callable[[str], Credentials]
-
-
-@pytest.fixture
-def new_caller(aws: MiniStack, stack: Stack) -> NewCaller:
-    """Return a function that makes a person who may call one route: `POST/reconcile`."""
-    iam = aws.client("iam")
-    api_id = stack.output("ApiUrl").removeprefix("https://").partition(".")[0]
-
-    def create(route: str) -> Credentials:
-        name = f"caller-{route.replace('/', '-')}"
-        resource = f"arn:aws:execute-api:{REGION}:{ACCOUNT}:{api_id}/$default/{route}"
-        statement = {"Effect": "Allow", "Action": "execute-api:Invoke", "Resource": resource}
-        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-        iam.create_user(UserName=name)
-        iam.put_user_policy(UserName=name, PolicyName="call", PolicyDocument=policy)
-        key = iam.create_access_key(UserName=name)["AccessKey"]
-        return Credentials(key["AccessKeyId"], key["SecretAccessKey"])
-
-    return create
-
-
-def _built_with(project: SamProject, name: str, *changes: tuple[str, str]) -> Path:
-    """Return the built template with some of its text changed, beside the original: the bundle's path is relative."""
-    text = project.built_template().read_text()
-    for before, after in changes:
-        assert text.count(before) == 1, f"{before!r} is in the built template {text.count(before)} times"
-        text = text.replace(before, after)
-    changed = project.built_template().with_name(f"{name}.yaml")
-    changed.write_text(text)
-    return changed
 
 
 def _configuration(stack: Stack) -> dict[str, Any]:
@@ -106,9 +69,10 @@ def _field_names(document: dict[str, Any]) -> set[str]:
 
 
 def test_each_run_writes_every_metric_under_the_name_of_the_stack(stack: Stack) -> None:
-    stack.invoke({})
+    run_id = stack.run({})["run_id"]
 
-    document = next(document for document in reversed(stack.log_documents()) if "_aws" in document)
+    written = (document for document in stack.log_documents() if "_aws" in document)
+    (document,) = [document for document in written if document["run_id"] == run_id]
     (directive,) = document["_aws"]["CloudWatchMetrics"]
     assert (directive["Namespace"], directive["Dimensions"], document["service"]) == (
         NAMESPACE,
@@ -140,24 +104,42 @@ def test_anybody_may_ask_whether_the_process_lives(stack: Stack) -> None:
     assert (answer.status, answer.json()) == (200, {"status": "ok"})
 
 
-@pytest.mark.parametrize(("method", "path"), [("POST", "/reconcile"), ("GET", "/readyz")])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/reconcile"),
+        ("POST", "/reconciliation/trigger"),
+        ("GET", "/reconciliation/mismatches"),
+        ("POST", "/reconciliation/mismatches/20261121T100500.123Z-5f0c2d9a41b7/resolve"),
+        ("GET", "/explain/IABC"),
+        ("GET", "/metrics"),
+        ("GET", "/readyz"),
+    ],
+)
 def test_unsigned_call_is_refused(stack: Stack, method: str, path: str) -> None:
     assert stack.call(method, path).status == 403
 
 
-def test_signed_call_reconciles(stack: Stack, new_caller: NewCaller) -> None:
-    answer = stack.call("POST", "/reconcile?dry_run=true", signed_by=new_caller("POST/reconcile"))
+def test_signed_call_reconciles(stack: Stack) -> None:
+    caller = stack.new_caller("runs", "POST/reconcile")
 
-    report = answer.json()
-    assert (answer.status, report["trigger"], report["status"], report["dry_run"]) == (200, "http", "success", True)
+    def reconcile() -> tuple[int, dict[str, Any]] | None:
+        answer = stack.call("POST", "/reconcile?dry_run=true", signed_by=caller)
+        return (answer.status, answer.json()) if answer.status != 409 else None
+
+    answered = wait_for(reconcile, what="a moment in which no scheduled run is under way")
+
+    assert answered is not None
+    status, report = answered
+    assert (status, report["trigger"], report["status"], report["dry_run"]) == (200, "http", "success", True)
 
 
-def test_caller_without_permission_for_the_route_is_refused(stack: Stack, new_caller: NewCaller) -> None:
-    assert stack.call("POST", "/reconcile", signed_by=new_caller("GET/readyz")).status == 403
+def test_caller_without_permission_for_the_route_is_refused(stack: Stack) -> None:
+    assert stack.call("POST", "/reconcile", signed_by=stack.new_caller("looks", "GET/readyz")).status == 403
 
 
-def test_stack_is_ready_once_the_token_is_in_its_secret(stack: Stack, new_caller: NewCaller) -> None:
-    answer = stack.call("GET", "/readyz", signed_by=new_caller("GET/readyz*"))
+def test_stack_is_ready_once_the_token_is_in_its_secret(stack: Stack) -> None:
+    answer = stack.call("GET", "/readyz", signed_by=stack.new_caller("asks", "GET/readyz*"))
 
     assert (answer.status, answer.json()) == (200, {"status": "ready"})
 
@@ -175,7 +157,7 @@ def test_alarms_and_dashboard_are_there_under_the_name_of_the_stack(stack: Stack
 
 
 def test_log_holds_no_token_and_ends_after_its_retention(stack: Stack, aws: MiniStack, upstreams: Upstreams) -> None:
-    stack.invoke({})
+    stack.run({})
     name = stack.output("LogGroupName")
 
     (group,) = aws.client("logs").describe_log_groups(logGroupNamePrefix=name)["logGroups"]
@@ -222,7 +204,8 @@ def test_contradictory_parameters_are_refused_before_anything_is_changed(
 def test_role_without_the_permission_to_read_the_secret_fails_and_says_so(
     aws: MiniStack, project: SamProject, upstreams: Upstreams
 ) -> None:
-    template = _built_with(project, "forbidden", ("secretsmanager:GetSecretValue", "secretsmanager:DescribeSecret"))
+    change = ("secretsmanager:GetSecretValue", "secretsmanager:DescribeSecret")
+    template = project.built_with("forbidden", change)
     project.deploy("forbidden", {**upstreams.parameters(), "ReconcileInterval": 0}, template=template)
     forbidden = Stack("forbidden", aws)
     forbidden.put_token(upstreams.irm.admin.token)
@@ -234,7 +217,7 @@ def test_role_without_the_permission_to_read_the_secret_fails_and_says_so(
     assert forbidden.output("GrafanaTokenSecretArn") in report["error"]
 
 
-def test_stack_without_a_token_says_so_survives_a_failing_update_and_leaves_its_secret(
+def test_stack_without_a_token_says_so_survives_a_failing_update_and_leaves_secret_and_table(
     aws: MiniStack, project: SamProject, upstreams: Upstreams
 ) -> None:
     """One life of one stack, because each step needs the one before."""
@@ -248,7 +231,7 @@ def test_stack_without_a_token_says_so_survives_a_failing_update_and_leaves_its_
 
     handler = "Handler: alert_sync.handler.lambda_handler"
     layer = f"Layers: ['arn:aws:lambda:{REGION}:{ACCOUNT}:layer:nowhere:1']"
-    failing = _built_with(project, "failing", (handler, f"{handler}\n      {layer}"))
+    failing = project.built_with("failing", (handler, f"{handler}\n      {layer}"))
     with pytest.raises(SamFailedError):
         project.deploy("short-lived", {**parameters, "MemorySize": 1024, "LogRetentionDays": 7}, template=failing)
     (group,) = aws.client("logs").describe_log_groups(logGroupNamePrefix="/aws/lambda/short-lived")["logGroups"]
@@ -256,16 +239,21 @@ def test_stack_without_a_token_says_so_survives_a_failing_update_and_leaves_its_
     assert (_configuration(short_lived)["MemorySize"], group["retentionInDays"]) == (512, 30)
 
     short_lived.put_token("the token of a person")
+    item = {"pk": {"S": "audit"}, "sk": {"S": "what a person decided"}}
+    table = {"TableName": short_lived.output("StateTableName")}
+    aws.client("dynamodb").put_item(**table, Item=item)
     project.delete("short-lived")
     assert aws.client("secretsmanager").get_secret_value(SecretId=secret)["SecretString"] == "the token of a person"
+    assert aws.client("dynamodb").get_item(**table, Key=item)["Item"] == item
     assert _left_of(aws, "short-lived") == []
 
 
 def _left_of(aws: MiniStack, stack: str) -> list[str]:
-    """Return what can be found of a stack by its name, beside its secret."""
+    """Return what can be found of a stack by its name, beside its secret and its table."""
     functions = [each["FunctionName"] for each in aws.client("lambda").list_functions()["Functions"]]
     groups = [each["logGroupName"] for each in aws.client("logs").describe_log_groups()["logGroups"]]
     alarms = [each["AlarmName"] for each in aws.client("cloudwatch").describe_alarms()["MetricAlarms"]]
     queues = aws.client("sqs").list_queues().get("QueueUrls", [])
     roles = [each["RoleName"] for each in aws.client("iam").list_roles()["Roles"]]
-    return [name for name in (*functions, *groups, *alarms, *queues, *roles) if stack in name]
+    schedules = [each["Name"] for each in aws.client("scheduler").list_schedules()["Schedules"]]
+    return [name for name in (*functions, *groups, *alarms, *queues, *roles, *schedules) if stack in name]

@@ -1,5 +1,7 @@
 """Expand a SAM template to plain CloudFormation, offline, as the service would before it creates anything.
 
+Tells too what CloudFormation's own schemas say about the resources.
+
 Imported by tests, which run in an environment without SAM; run as a program by the interpreter that has SAM installed.
 """
 
@@ -10,7 +12,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,11 @@ def expand(template: Template, *, sam_python: Path) -> Template:
     return _in_sam_environment({"template": template}, sam_python)
 
 
+def replacing_properties(kinds: Iterable[str], *, sam_python: Path) -> dict[str, list[str]]:
+    """Return for each type of resource the properties whose change replaces it."""
+    return _in_sam_environment({"types": sorted(set(kinds))}, sam_python)
+
+
 def _in_sam_environment(request: Mapping[str, Any], sam_python: Path) -> Template:
     program = subprocess.run(
         [sam_python, __file__],
@@ -57,7 +64,16 @@ def _answer(request: Mapping[str, Any]) -> Template:
     if "path" in request:
         read: Template = importlib.import_module("samcli.yamlhelper").yaml_parse(Path(request["path"]).read_text())
         return read
+    if "types" in request:
+        return {kind: _replacing_properties(kind) for kind in request["types"]}
     return _expanded(request["template"])
+
+
+def _replacing_properties(kind: str) -> list[str]:
+    schemas = importlib.import_module("cfnlint.schema.manager").PROVIDER_SCHEMA_MANAGER
+    schema = schemas.get_resource_schema(REGION, kind).schema
+    listed = [*schema.get("createOnlyProperties", []), *schema.get("conditionalCreateOnlyProperties", [])]
+    return [pointer.split("/")[2] for pointer in listed]
 
 
 def _expanded(template: Template) -> Template:

@@ -13,8 +13,6 @@ from typing import Any
 
 import botocore.session
 import urllib3
-from botocore.auth import SigV4Auth
-from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.credentials import Credentials
 
@@ -85,17 +83,6 @@ class MiniStack(Running):
             aws_secret_access_key=ROOT.secret_key,
             config=Config(retries={"total_max_attempts": 1}, read_timeout=150),
         )
-
-    def call_api(
-        self, api_id: str, method: str, path: str, *, signed_by: Credentials | None = None
-    ) -> urllib3.BaseHTTPResponse:
-        """Call an HTTP API as its clients do: by its own host name, signed or not."""
-        host = f"{api_id}.execute-api.127.0.0.1:{self._port}"
-        request = AWSRequest(method=method, url=f"http://{host}{path}")
-        if signed_by is not None:
-            SigV4Auth(signed_by, "execute-api", REGION).add_auth(request)
-        headers = {**dict(request.headers.items()), "Host": host}
-        return self._http.request(method, f"{self.url}{path}", headers=headers)
 
     def log_lines(self, log_group: str) -> tuple[str, ...]:
         """Return every line of a log group, oldest first."""

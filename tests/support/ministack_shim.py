@@ -7,6 +7,7 @@ new version of MiniStack is tried by leaving out one call after the other.
 from __future__ import annotations
 
 import importlib
+import json
 import os
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -61,6 +62,50 @@ def create_secrets_as_aws_does() -> None:
     _wrap("AWS::SecretsManager::Secret", "create", create)
     _wrap("AWS::SecretsManager::Secret", "update", by_name)
     _wrap("AWS::SecretsManager::Secret", "delete", by_name)
+
+
+def keep_what_tables_are_told_about_time() -> None:
+    """A table's time to live and point-in-time recovery are left out when it is created."""
+
+    def then_tell(original: Callable[..., Created]) -> Callable[..., Created]:
+        def call(*arguments: Any) -> Created:
+            name, attributes = original(*arguments)
+            _tell_about_time(name, next(each for each in reversed(arguments) if isinstance(each, Mapping)))
+            return name, attributes
+
+        return call
+
+    for action in ("create", "update"):
+        _wrap("AWS::DynamoDB::Table", action, then_tell)
+
+
+def authorize_schedules_in_their_groups() -> None:
+    """Every schedule is authorized as one of the default group, so a role for one other group may create none."""
+    actions = _module("core.iam_actions")
+    arn_of: Callable[..., str] = actions.extract_resource_arn
+
+    def in_its_group(*arguments: Any) -> str:
+        arn = arn_of(*arguments)
+        if ":schedule/default/" not in arn:
+            return arn
+        body, query = arguments[4:6]
+        named = json.loads(body).get("GroupName") if body else query.get("groupName")
+        group = named[0] if isinstance(named, list) else named
+        return arn.replace(":schedule/default/", f":schedule/{group or 'default'}/")
+
+    actions.extract_resource_arn = in_its_group
+
+
+def split_texts_in_conditions() -> None:
+    """The parts of a parameter can be taken apart everywhere but in conditions."""
+    formation = "services.cloudformation"
+    evaluate: Callable[[Properties, Properties], dict[str, bool]] = _module(f"{formation}.engine")._evaluate_conditions  # noqa: SLF001  no other way in
+
+    def evaluate_split(template: Properties, parameters: Properties) -> dict[str, bool]:
+        return evaluate({**template, "Conditions": _split(template.get("Conditions", {}), parameters)}, parameters)
+
+    for user in ("changesets", "handlers", "stacks"):
+        _module(f"{formation}.{user}")._evaluate_conditions = evaluate_split  # noqa: SLF001  no other way in
 
 
 def take_alarms_with_metric_math() -> None:
@@ -120,6 +165,17 @@ def _then_import_routes(original: Callable[..., Created]) -> Callable[..., Creat
     return call
 
 
+def _tell_about_time(table: str, properties: Properties) -> None:
+    dynamodb = _module("services.dynamodb")
+    if expiry := properties.get("TimeToLiveSpecification"):
+        enabled = str(expiry.get("Enabled")).lower() == "true"
+        dynamodb._update_ttl({"TableName": table, "TimeToLiveSpecification": {**expiry, "Enabled": enabled}})  # noqa: SLF001  no other way in
+    if recovery := properties.get("PointInTimeRecoverySpecification"):
+        enabled = str(recovery.get("PointInTimeRecoveryEnabled")).lower() == "true"
+        told = {"PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": enabled}}
+        dynamodb._update_continuous_backups({"TableName": table, **told})  # noqa: SLF001  no other way in
+
+
 def _create_route(api_id: str, route_key: str, operation: Mapping[str, Any]) -> None:
     integration = operation["x-amazon-apigateway-integration"]
     integration_id, _ = _handlers("AWS::ApiGatewayV2::Integration")["create"](
@@ -141,6 +197,17 @@ def _create_route(api_id: str, route_key: str, operation: Mapping[str, Any]) -> 
     )
 
 
+def _split(expression: Any, parameters: Properties) -> Any:
+    if isinstance(expression, list):
+        return [_split(part, parameters) for part in expression]
+    if not isinstance(expression, dict):
+        return expression
+    if "Fn::Split" in expression:
+        separator, parameter = expression["Fn::Split"]
+        return str(parameters[parameter["Ref"]]["Value"]).split(separator)
+    return {key: _split(part, parameters) for key, part in expression.items()}
+
+
 def _without_metric_math(properties: Properties) -> Properties:
     measured = next((query["MetricStat"] for query in properties.get("Metrics", []) if "MetricStat" in query), None)
     if measured is None:
@@ -153,6 +220,9 @@ def main() -> None:
     run_functions_in_clean_interpreters()
     import_openapi_documents()
     create_secrets_as_aws_does()
+    keep_what_tables_are_told_about_time()
+    authorize_schedules_in_their_groups()
+    split_texts_in_conditions()
     take_alarms_with_metric_math()
     hasten_schedules()
     _module("app").main()

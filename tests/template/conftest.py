@@ -17,11 +17,14 @@ SECRET = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:grafana-AbCdEf"
 OTHER_SECRET = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:alertmanager-AbCdEf"
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/1234-abcd"
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:alarms"
+BUS = "arn:aws:events:eu-west-1:210987654321:event-bus/operations"
 BOUNDARY = "arn:aws:iam::123456789012:policy/boundary"
 
 OPTIONS = [
     pytest.param({}, id="defaults"),
     pytest.param({"ReconcileInterval": "0"}, id="by hand only"),
+    pytest.param({"Memory": "false", "EventBusName": ""}, id="no memory, tells nobody"),
+    pytest.param({"WakeUps": "false"}, id="no wake-ups"),
     pytest.param({"ReconcileInterval": "3600", "AlarmEmail": "ops@example.com"}, id="hourly, alarms by e-mail"),
     pytest.param(
         {
@@ -35,6 +38,10 @@ OPTIONS = [
             "VpcSecurityGroupIds": "sg-1a",
             "PermissionsBoundaryArn": BOUNDARY,
             "ReservedConcurrency": "1",
+            "EventBusName": BUS,
+            "MissingAction": "notify",
+            "AlertStateMetrics": "true",
+            "AlertStateLabels": "severity,team",
         },
         id="every option",
     ),

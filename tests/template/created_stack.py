@@ -93,6 +93,7 @@ class _Values:
             "Fn::Or": lambda facts: any(self.of(fact) for fact in facts),
             "Fn::FindInMap": self._find_in_map,
             "Fn::Split": lambda arguments: self.of(arguments[1]).split(arguments[0]),
+            "Fn::Select": lambda arguments: self.of(arguments[1])[int(arguments[0])],
         }
 
     def of(self, value: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,10 @@ class Metric:
     dimensions: tuple[tuple[str, str], ...]
 
 
+_SCHEDULES_OF_OWN_GROUP = re.compile(r"arn:aws:scheduler:[a-z0-9-]+:\d{12}:schedule/<WakeUpGroup>/\*")
+"""Schedules that are named only when they are made, in a group that holds no others."""
+
+
 def open_routes(stack: CreatedStack) -> tuple[str, ...]:
     """Return the routes that anybody may call."""
     return tuple(
@@ -31,13 +36,23 @@ def open_routes(stack: CreatedStack) -> tuple[str, ...]:
 
 
 def wildcards(stack: CreatedStack) -> tuple[str, ...]:
-    """Return what the roles' own policies allow without naming it."""
+    """Return what the policies allow without naming it."""
     return tuple(
-        f"{role}: {key} {value}"
-        for role, statement in _statements(stack)
+        f"{holder}: {key} {value}"
+        for holder, statement in _statements(stack)
         for key in ("Action", "Resource", "NotAction", "NotResource")
         for value in _listed(statement.get(key, []))
-        if "*" in str(value) or key.startswith("Not")
+        if key.startswith("Not") or ("*" in str(value) and not _SCHEDULES_OF_OWN_GROUP.fullmatch(str(value)))
+    )
+
+
+def loans_to_any_service(stack: CreatedStack) -> tuple[str, ...]:
+    """Return who may pass a role on without it being said to whom."""
+    return tuple(
+        holder
+        for holder, statement in _statements(stack)
+        if "iam:PassRole" in _listed(statement["Action"])
+        and not statement.get("Condition", {}).get("StringEquals", {}).get("iam:PassedToService")
     )
 
 
@@ -131,6 +146,9 @@ def _statements(stack: CreatedStack) -> Iterator[tuple[str, Mapping[str, Any]]]:
         for policy in properties.get("Policies", []):
             for statement in policy["PolicyDocument"]["Statement"]:
                 yield role, statement
+    for name, policy in stack.of_type("AWS::IAM::Policy").items():
+        for statement in policy["PolicyDocument"]["Statement"]:
+            yield name, statement
 
 
 def _listed(value: Any) -> list[Any]:

@@ -14,6 +14,7 @@ from tests.template.conftest import REQUIRED
 from tests.template.created_stack import STACK_NAME, CreatedStack, create
 from tests.template.findings import (
     Metric,
+    loans_to_any_service,
     logs_kept_for_ever,
     open_routes,
     runs_lost_unnoticed,
@@ -44,13 +45,13 @@ def damaged(expanded: Template) -> Callable[..., CreatedStack]:
 def test_route_without_authorization_is_found(damaged: Callable[..., CreatedStack]) -> None:
     stack = damaged("HttpApi", "Properties", "Body", "paths", "/reconcile", "post", "security")
 
-    assert open_routes(stack) == ("GET /healthz", "POST /reconcile")
+    assert sorted(open_routes(stack)) == ["GET /healthz", "POST /reconcile"]
 
 
 def test_route_with_another_authorizer_is_found(damaged: Callable[..., CreatedStack]) -> None:
     stack = damaged("HttpApi", "Properties", "Body", "paths", "/readyz", "get", "security", value=[{"NONE": []}])
 
-    assert open_routes(stack) == ("GET /readyz", "GET /healthz")
+    assert sorted(open_routes(stack)) == ["GET /healthz", "GET /readyz"]
 
 
 @pytest.mark.parametrize(
@@ -67,6 +68,25 @@ def test_wildcard_in_a_policy_is_found(
     path = ("ReconcilerRole", "Properties", "Policies", 0, "PolicyDocument", "Statement", 1, key)
 
     assert wildcards(damaged(*path, value=value)) == found
+
+
+def test_wildcard_in_a_policy_beside_the_roles_is_found(damaged: Callable[..., CreatedStack]) -> None:
+    path = ("TriggerPolicy", "Properties", "PolicyDocument", "Statement", 0, "Action")
+
+    assert wildcards(damaged(*path, value="lambda:*")) == ("TriggerPolicy: Action lambda:*",)
+
+
+def test_right_to_schedule_outside_the_own_group_is_found(damaged: Callable[..., CreatedStack]) -> None:
+    resource = "arn:aws:scheduler:eu-west-1:123456789012:schedule/default/*"
+    path = ("ReconcilerRole", "Properties", "Policies", 0, "PolicyDocument", "Statement", 1, "Resource")
+
+    assert wildcards(damaged(*path, value=resource)) == (f"ReconcilerRole: Resource {resource}",)
+
+
+def test_role_that_may_be_lent_to_any_service_is_found(damaged: Callable[..., CreatedStack]) -> None:
+    path = ("ReconcilerRole", "Properties", "Policies", 0, "PolicyDocument", "Statement", 1, "Action")
+
+    assert loans_to_any_service(damaged(*path, value="iam:PassRole")) == ("ReconcilerRole",)
 
 
 def test_schedule_without_dead_letters_is_found(damaged: Callable[..., CreatedStack]) -> None:

@@ -11,7 +11,7 @@ from alert_sync.errors import ConfigurationError
 from alert_sync.settings import VARIABLES, load_settings
 from tests.support import tools
 from tests.support.expand_template import Template
-from tests.template.conftest import REQUIRED, SECRET, WORKSPACE, Deploy
+from tests.template.conftest import BUS, REQUIRED, SECRET, WORKSPACE, Deploy
 from tests.template.created_stack import broken_rules, refused_values
 
 NOT_SET_BY_THE_TEMPLATE = {"GRAFANA_IRM_TOKEN", "ALERTMANAGER_HOST"}
@@ -20,8 +20,13 @@ NOT_SET_BY_THE_TEMPLATE = {"GRAFANA_IRM_TOKEN", "ALERTMANAGER_HOST"}
 
 def _variables(deployed: Deploy, **parameters: str) -> dict[str, str]:
     variables: dict[str, str] = deployed(**parameters).only("AWS::Lambda::Function")["Environment"]["Variables"]
-    # What only AWS can know stands in brackets, which no name of a secret has.
-    return {name: value.strip("<>") for name, value in variables.items()}
+    return {name: _as_aws_would_know(value) for name, value in variables.items()}
+
+
+def _as_aws_would_know(value: str) -> str:
+    """What only AWS can know stands in brackets, which no name of a secret or table has."""
+    name = value.strip("<>")
+    return f"arn:aws:iam::123456789012:role/{name}" if name.endswith("Role.Arn") else name
 
 
 # --- the function gets what it understands
@@ -35,8 +40,27 @@ def test_every_setting_has_a_parameter_and_every_variable_is_a_setting(deployed:
 
 def test_defaults_of_the_template_are_the_defaults_of_the_settings(deployed: Deploy) -> None:
     required = {"GRAFANA_IRM_URL": REQUIRED["GrafanaIrmUrl"], "GRAFANA_IRM_TOKEN_SECRET": SECRET}
+    # Outside a stack there is nothing to remember in, to be woken by or to tell.
+    by_the_stack = {
+        "STATE_TABLE": "StateTable",
+        "WAKE_UP_GROUP": "WakeUpGroup",
+        "WAKE_UP_ROLE_ARN": "arn:aws:iam::123456789012:role/WakeUpRole.Arn",
+        "EVENT_BUS": "default",
+    }
 
-    assert load_settings(_variables(deployed, GrafanaTokenSecretArn=SECRET)) == load_settings(required)
+    assert load_settings(_variables(deployed, GrafanaTokenSecretArn=SECRET)) == load_settings(required | by_the_stack)
+
+
+def test_without_memory_wake_ups_and_bus_the_variables_are_empty(deployed: Deploy) -> None:
+    variables = _variables(deployed, Memory="false", EventBusName="")
+
+    assert [variables[name] for name in ("STATE_TABLE", "WAKE_UP_GROUP", "WAKE_UP_ROLE_ARN", "EVENT_BUS")] == [""] * 4
+
+
+def test_function_is_told_of_a_wake_up_group_only_where_it_runs_unasked(deployed: Deploy) -> None:
+    variables = _variables(deployed, ReconcileInterval="0")
+
+    assert (variables["STATE_TABLE"], variables["WAKE_UP_GROUP"]) == ("StateTable", "")
 
 
 @pytest.mark.parametrize(
@@ -48,6 +72,11 @@ def test_defaults_of_the_template_are_the_defaults_of_the_settings(deployed: Dep
         "DryRun",
         "ResolutionNotes",
         "ReconcileInterval",
+        "Memory",
+        "GoneAction",
+        "MissingAction",
+        "WakeUps",
+        "AlertStateMetrics",
     ],
 )
 def test_every_choice_that_the_template_offers_is_one_of_the_settings(
@@ -64,6 +93,9 @@ def test_every_choice_that_the_template_offers_is_one_of_the_settings(
         "MinAlertmanagerUptimeSeconds",
         "MaxChangesPercent",
         "MaxChangesMinimum",
+        "MaxGonePercent",
+        "GroupWaitSeconds",
+        "RetentionDays",
     ],
 )
 def test_limits_of_numbers_are_those_of_the_settings(deployed: Deploy, expanded: Template, parameter: str) -> None:
@@ -100,6 +132,11 @@ def test_metrics_carry_the_name_of_the_stack(deployed: Deploy) -> None:
         ("SecretsKmsKeyArn", "arn:aws:kms:eu-west-1:123456789012:key/mrk-1234"),
         ("VpcSubnetIds", "subnet-0a1b,subnet-2c3d"),
         ("AlarmEmail", "ops@example.com"),
+        ("EventBusName", ""),
+        ("EventBusName", "team.alerts"),
+        ("EventBusName", BUS),
+        ("EventBusName", "arn:aws-cn:events:cn-north-1:123456789012:event-bus/default"),
+        ("AlertStateLabels", "severity,team_2,_internal"),
     ],
 )
 def test_good_value_is_accepted(expanded: Template, parameter: str, value: str) -> None:
@@ -130,6 +167,13 @@ def test_good_value_is_accepted(expanded: Template, parameter: str, value: str) 
         pytest.param("FunctionTimeout", "29", id="shorter than an HTTP call"),
         pytest.param("LogLevel", "WARN", id="drops metrics"),
         pytest.param("PythonRuntime", "python3.10", id="deprecated"),
+        pytest.param("EventBusName", "aws.partner/example.com/alerts", id="a partner's bus, which takes no events"),
+        pytest.param("EventBusName", BUS.replace("operations", "*"), id="any bus"),
+        pytest.param("AlertStateLabels", "severity, team", id="blank between labels"),
+        pytest.param("AlertStateLabels", "app.kubernetes.io/name", id="no label of Prometheus"),
+        pytest.param("MaxGonePercent", "101", id="more gone than there are"),
+        pytest.param("RetentionDays", "0", id="for no day"),
+        pytest.param("GoneAction", "silence", id="what is gone cannot be silenced"),
     ],
 )
 def test_faulty_value_is_refused(expanded: Template, parameter: str, value: str) -> None:
@@ -149,6 +193,8 @@ def test_faulty_value_is_refused(expanded: Template, parameter: str, value: str)
         pytest.param({"VpcSecurityGroupIds": "sg-1"}, ("SubnetsWithSecurityGroups",), id="security groups alone"),
         pytest.param({"VpcSubnetIds": "subnet-1", "VpcSecurityGroupIds": "sg-1"}, (), id="a VPC"),
         pytest.param({"AlarmEmail": "a@example.com", "AlarmTopicArn": "arn"}, ("OneWayOfAlarming",), id="two topics"),
+        pytest.param({"MissingAction": "notify"}, (), id="notifies what is missing"),
+        pytest.param({"MissingAction": "notify", "Memory": "false"}, ("MemoryForNotifying",), id="without memory"),
     ],
 )
 def test_contradiction_is_refused_before_the_deployment(

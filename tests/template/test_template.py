@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
 
+from alert_sync.asking.routes import ROUTES
 from alert_sync.handler import HTTP_SECONDS
 from tests.support.expand_template import Template
-from tests.template.conftest import BOUNDARY, KEY, OTHER_SECRET, SECRET, WORKSPACE, Deploy
+from tests.template.conftest import BOUNDARY, BUS, KEY, OTHER_SECRET, SECRET, WORKSPACE, Deploy
 from tests.template.created_stack import STACK_NAME, CreatedStack
-from tests.template.findings import logs_kept_for_ever, open_routes, runs_lost_unnoticed, wildcards
+from tests.template.findings import (
+    loans_to_any_service,
+    logs_kept_for_ever,
+    open_routes,
+    runs_lost_unnoticed,
+    wildcards,
+)
+
+PATHS = {f"{route.method} {route.path}" for route in ROUTES}
 
 # --- who may call it
 
 
-def test_only_the_liveness_route_is_open(stack: CreatedStack) -> None:
+def test_open_are_the_routes_that_the_code_takes_for_open(stack: CreatedStack) -> None:
+    assert open_routes(stack) == tuple(f"{route.method} {route.path}" for route in ROUTES if route.is_open)
     assert open_routes(stack) == ("GET /healthz",)
 
 
@@ -24,14 +35,22 @@ def test_each_route_of_the_service_leads_to_the_function(stack: CreatedStack) ->
     paths = stack.only("AWS::ApiGatewayV2::Api")["Body"]["paths"]
 
     assert {
-        (path, method): operation["x-amazon-apigateway-integration"]["uri"].partition("functions/")[2]
+        f"{method.upper()} {path}": operation["x-amazon-apigateway-integration"]["uri"].partition("functions/")[2]
         for path, operations in paths.items()
         for method, operation in operations.items()
-    } == {
-        ("/reconcile", "post"): "<ReconcilerFunction.Arn>/invocations",
-        ("/readyz", "get"): "<ReconcilerFunction.Arn>/invocations",
-        ("/healthz", "get"): "<ReconcilerFunction.Arn>/invocations",
-    }
+    } == dict.fromkeys(PATHS, "<ReconcilerFunction.Arn>/invocations")
+
+
+def test_gateway_may_invoke_the_function_for_every_route(stack: CreatedStack) -> None:
+    permissions = [
+        body
+        for body in stack.of_type("AWS::Lambda::Permission").values()
+        if body["Principal"] == "apigateway.amazonaws.com"
+    ]
+
+    assert sorted(body["SourceArn"].partition("/*/")[2] for body in permissions) == sorted(
+        re.sub(r"{\w+}", "*", route.replace(" ", "")) for route in PATHS
+    )
 
 
 def test_calls_are_throttled_and_an_import_with_warnings_fails(stack: CreatedStack) -> None:
@@ -136,6 +155,7 @@ def test_answer_comes_before_the_gateway_gives_up_and_the_gateway_before_the_fun
 
 def test_policies_name_what_they_allow(stack: CreatedStack) -> None:
     assert wildcards(stack) == ()
+    assert loans_to_any_service(stack) == ()
 
 
 def _statements(stack: CreatedStack) -> dict[str, dict[str, Any]]:
@@ -144,7 +164,7 @@ def _statements(stack: CreatedStack) -> dict[str, dict[str, Any]]:
 
 
 def test_function_may_read_its_token_write_its_log_and_nothing_else(deployed: Deploy) -> None:
-    stack = deployed()
+    stack = deployed(Memory="false", EventBusName="")
 
     assert stack.of_type("AWS::IAM::Role")["ReconcilerRole"]["ManagedPolicyArns"] == []
     assert _statements(stack) == {
@@ -160,6 +180,99 @@ def test_function_may_read_its_token_write_its_log_and_nothing_else(deployed: De
         },
         "ReportLostRuns": {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": "<DeadLetterQueue.Arn>"},
     }
+    assert stack.of_type("AWS::IAM::Policy") == {}
+
+
+def test_memory_brings_the_rights_to_its_own_table_and_to_invoke_itself(deployed: Deploy) -> None:
+    stack = deployed()
+
+    assert _statements(stack)["RememberInOwnTable"] == {
+        "Effect": "Allow",
+        "Action": [
+            "dynamodb:GetItem",
+            "dynamodb:BatchGetItem",
+            "dynamodb:Query",
+            "dynamodb:PutItem",
+            "dynamodb:DeleteItem",
+            "dynamodb:ConditionCheckItem",
+        ],
+        "Resource": "<StateTable.Arn>",
+    }
+    assert stack.resources["TriggerPolicy"]["Properties"] == {
+        "PolicyName": "trigger",
+        "Roles": ["<ReconcilerRole>"],
+        "PolicyDocument": _allowing(
+            Sid="InvokeItself", Action="lambda:InvokeFunction", Resource="<ReconcilerFunction.Arn>"
+        ),
+    }
+
+
+def _allowing(**statement: str) -> dict[str, Any]:
+    return {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", **statement}]}
+
+
+@pytest.mark.parametrize(
+    ("bus", "resource"),
+    [
+        pytest.param("default", "arn:aws:events:eu-west-1:123456789012:event-bus/default", id="the account's own bus"),
+        pytest.param("alerts", "arn:aws:events:eu-west-1:123456789012:event-bus/alerts", id="by name"),
+        pytest.param(BUS, BUS, id="by ARN, of another account"),
+    ],
+)
+def test_function_may_send_to_the_event_bus_it_is_told(deployed: Deploy, bus: str, resource: str) -> None:
+    assert _statements(deployed(EventBusName=bus))["TellEventBus"] == {
+        "Effect": "Allow",
+        "Action": "events:PutEvents",
+        "Resource": resource,
+    }
+
+
+def test_function_may_make_schedules_in_its_own_group_and_lend_them_the_wake_up_role_only(deployed: Deploy) -> None:
+    statements = _statements(deployed())
+
+    assert statements["ScheduleWakeUps"] == {
+        "Effect": "Allow",
+        "Action": "scheduler:CreateSchedule",
+        "Resource": "arn:aws:scheduler:eu-west-1:123456789012:schedule/<WakeUpGroup>/*",
+    }
+    assert statements["LendWakeUpRole"] == {
+        "Effect": "Allow",
+        "Action": "iam:PassRole",
+        "Resource": "<WakeUpRole.Arn>",
+        "Condition": {"StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}},
+    }
+
+
+def test_wake_up_role_may_invoke_this_function_for_its_own_group_only(deployed: Deploy) -> None:
+    stack = deployed()
+
+    assert stack.resources["WakeUpPolicy"]["Properties"] == {
+        "PolicyName": "wake-up",
+        "Roles": ["<WakeUpRole>"],
+        "PolicyDocument": _allowing(
+            Sid="InvokeReconciler", Action="lambda:InvokeFunction", Resource="<ReconcilerFunction.Arn>"
+        ),
+    }
+    (trust,) = stack.of_type("AWS::IAM::Role")["WakeUpRole"]["AssumeRolePolicyDocument"]["Statement"]
+    assert (trust["Principal"], trust["Condition"]) == (
+        {"Service": "scheduler.amazonaws.com"},
+        {"StringEquals": {"aws:SourceAccount": "123456789012", "aws:SourceArn": "<WakeUpGroup.Arn>"}},
+    )
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        pytest.param({"WakeUps": "false"}, id="not wanted"),
+        pytest.param({"Memory": "false"}, id="nothing is remembered"),
+        pytest.param({"ReconcileInterval": "0"}, id="runs by hand only"),
+    ],
+)
+def test_without_wake_ups_nothing_of_them_exists(deployed: Deploy, parameters: dict[str, str]) -> None:
+    stack = deployed(**parameters)
+
+    assert not {"WakeUpGroup", "WakeUpRole", "WakeUpPolicy"} & stack.resources.keys()
+    assert not {"ScheduleWakeUps", "LendWakeUpRole"} & _statements(stack).keys()
 
 
 def test_existing_secrets_are_the_ones_that_may_be_read(deployed: Deploy) -> None:
@@ -196,7 +309,7 @@ def test_managed_prometheus_may_be_read_only_when_it_is_used(deployed: Deploy) -
     assert "ReadManagedAlertmanager" not in _statements(deployed(AlertmanagerWorkspaceArn=WORKSPACE))
 
 
-def test_permissions_boundary_bounds_both_roles(deployed: Deploy) -> None:
+def test_permissions_boundary_bounds_every_role(deployed: Deploy) -> None:
     bounded = deployed(PermissionsBoundaryArn=BOUNDARY).of_type("AWS::IAM::Role")
     unbounded = deployed().of_type("AWS::IAM::Role")
 
@@ -232,6 +345,37 @@ def test_secret_is_created_without_a_value_and_outlives_the_stack(stack: Created
         assert secret["UpdateReplacePolicy"] == "Retain"
 
 
+def test_table_outlives_the_stack_can_be_restored_and_forgets_what_is_expired(deployed: Deploy) -> None:
+    table = deployed().resources["StateTable"]
+
+    assert table == {
+        "Type": "AWS::DynamoDB::Table",
+        "Condition": "HasMemory",
+        "DeletionPolicy": "RetainExceptOnCreate",
+        "UpdateReplacePolicy": "Retain",
+        "Properties": {
+            "BillingMode": "PAY_PER_REQUEST",
+            "AttributeDefinitions": [
+                {"AttributeName": "pk", "AttributeType": "S"},
+                {"AttributeName": "sk", "AttributeType": "S"},
+            ],
+            "KeySchema": [
+                {"AttributeName": "pk", "KeyType": "HASH"},
+                {"AttributeName": "sk", "KeyType": "RANGE"},
+            ],
+            "TimeToLiveSpecification": {"AttributeName": "expires_at", "Enabled": True},
+            "PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": True},
+        },
+    }
+
+
+def test_without_memory_there_is_no_table(deployed: Deploy) -> None:
+    stack = deployed(Memory="false")
+
+    assert stack.of_type("AWS::DynamoDB::Table") == {}
+    assert "RememberInOwnTable" not in _statements(stack)
+
+
 def test_logs_are_json_and_end_with_their_retention(stack: CreatedStack) -> None:
     assert logs_kept_for_ever(stack) == ()
     assert stack.only("AWS::Lambda::Function")["LoggingConfig"] == {
@@ -250,9 +394,12 @@ def test_no_log_level_is_allowed_that_drops_metrics(expanded: Template) -> None:
 
 
 def test_outputs_tell_where_everything_is(stack: CreatedStack) -> None:
-    assert stack.outputs.keys() == {
+    there_if = {"StateTableName": "StateTable", "WakeUpGroupName": "WakeUpGroup"}
+
+    assert stack.outputs.keys() == {output for output, resource in there_if.items() if resource in stack.resources} | {
         "ReconcileUrl",
         "ApiUrl",
+        "MetricsUrl",
         "FunctionName",
         "FunctionArn",
         "DashboardUrl",
@@ -263,7 +410,8 @@ def test_outputs_tell_where_everything_is(stack: CreatedStack) -> None:
 
 
 def test_names_that_are_fixed_hold_the_name_of_the_stack(stack: CreatedStack) -> None:
-    names = {"AlarmName", "DashboardName", "LogGroupName", "Name", "FunctionName", "RoleName", "QueueName", "TopicName"}
+    kinds = ("Alarm", "Dashboard", "LogGroup", "", "Function", "Role", "Queue", "Topic", "Table", "Group")
+    names = {f"{kind}Name" for kind in kinds}
     creates = {
         name: body
         for name, body in stack.resources.items()
