@@ -298,7 +298,12 @@ def test_own_key_may_decrypt_secrets_only(deployed: Deploy) -> None:
 def test_managed_prometheus_may_be_read_only_when_it_is_used(deployed: Deploy) -> None:
     reading = {
         "Effect": "Allow",
-        "Action": ["aps:GetAlertManagerStatus", "aps:ListAlertManagerAlertGroups", "aps:ListAlertManagerSilences"],
+        "Action": [
+            "aps:GetAlertManagerStatus",
+            "aps:ListAlertManagerAlertGroups",
+            "aps:ListAlertManagerAlerts",
+            "aps:ListAlertManagerSilences",
+        ],
         "Resource": WORKSPACE,
     }
 
