@@ -192,6 +192,7 @@ def test_plan_as_json_is_the_report(shell: Shell) -> None:
             "kept": dict.fromkeys(
                 ("firing", "suppressed", "gone", "unknown", "unmanaged", "out_of_scope", "silenced"), 0
             ),
+            "memory": "off",
         },
     )
 

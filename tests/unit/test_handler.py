@@ -177,6 +177,7 @@ def test_schedule_resolves_what_is_silenced(world: World) -> None:
             }
         ],
         "kept": {**NO_ENTRIES, "firing": 1},
+        "memory": "off",
     }
     assert world.irm.alert_group(paging.id).state == "firing"
 
@@ -203,6 +204,9 @@ def test_run_emits_its_metrics(world: World) -> None:
         "AlertsFetched": 2,
         "AlertGroupsExamined": 2,
         "LostResolves": 0,
+        "HandBacks": 0,
+        "MissingAlertGroups": 0,
+        "RunsSkipped": 0,
         "IrmRequests": len(world.irm.requests),
         "ColdStart": 1,
     }
@@ -324,14 +328,23 @@ def test_setting_dry_run_cannot_be_lifted_by_any_event(world: World, event: Any)
 
 
 def test_unknown_path_is_not_found(world: World) -> None:
-    assert world.http("GET", "/metrics") == (
-        404,
-        {"message": "there is no /metrics; there are /reconcile, /healthz, /readyz"},
-    )
+    status, body = world.http("GET", "/nowhere")
+
+    assert (status, body["error"]) == (404, "NOT_FOUND")
+    assert body["message"].startswith("there is no /nowhere; there are")
+
+
+def test_what_needs_memory_says_so_where_there_is_none(world: World) -> None:
+    status, body = world.http("GET", "/reconciliation/jobs")
+
+    assert (status, body["error"]) == (503, "MEMORY_DISABLED")
 
 
 def test_wrong_method_is_not_allowed(world: World) -> None:
-    assert world.http("GET", "/reconcile") == (405, {"message": "/reconcile takes POST only"})
+    assert world.http("GET", "/reconcile") == (
+        405,
+        {"error": "METHOD_NOT_ALLOWED", "message": "/reconcile takes POST only"},
+    )
 
 
 @pytest.mark.parametrize(
@@ -354,7 +367,8 @@ def test_request_that_is_not_understood_changes_nothing(world: World, more: dict
 
     answered = world.http("POST", "/reconcile", **more)
 
-    assert (answered, world.irm.requests, world.written) == ((400, {"message": message}), (), [])
+    refused = (400, {"error": "INVALID_REQUEST", "message": message})
+    assert (answered, world.irm.requests, world.written) == (refused, (), [])
 
 
 def test_refused_plan_is_a_conflict(world: World) -> None:
@@ -536,6 +550,7 @@ def failed(error: str, *, dry_run: bool = False) -> dict[str, Any]:
         "inconsistencies_deferred": 0,
         "changes": [],
         "kept": NO_ENTRIES,
+        "memory": "off",
         "error": error,
     }
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from alert_sync import metrics
-from alert_sync.model import Change, ChangeResult, Finding, Outcome, Plan, SilencedAction, Verdict
+from alert_sync.model import Action, Change, ChangeResult, Finding, Outcome, Plan, Verdict
 from alert_sync.report import Report, Status, Trigger
 from tests.builders import NOW, an_alert_group
 from tests.support.emf import read_emf
@@ -32,6 +32,9 @@ NO_RUN_YET = {
     "AlertsFetched": 0,
     "AlertGroupsExamined": 0,
     "LostResolves": 0,
+    "HandBacks": 0,
+    "MissingAlertGroups": 0,
+    "RunsSkipped": 0,
     "IrmRequests": 0,
     "ColdStart": 0,
 }
@@ -68,7 +71,7 @@ def emitted(
 def a_full_report() -> Report:
     """One change of each outcome, and two lost resolves."""
     finding = Finding(alert_group=an_alert_group(), verdict=Verdict.SILENCED, reason="r")
-    change = Change(finding=finding, action=SilencedAction.RESOLVE)
+    change = Change(finding=finding, action=Action.RESOLVE)
     outcomes = (Outcome.APPLIED, Outcome.ALREADY, Outcome.FAILED, Outcome.DEFERRED, Outcome.DEFERRED)
     gone = replace(finding, verdict=Verdict.GONE)
     return replace(
@@ -164,8 +167,21 @@ def test_values_of_a_run_in_which_everything_happened(capsys: pytest.CaptureFixt
         "AlertsFetched": 70,
         "AlertGroupsExamined": 13,
         "LostResolves": 2,
+        "HandBacks": 0,
+        "MissingAlertGroups": 0,
+        "RunsSkipped": 0,
         "IrmRequests": 9,
         "ColdStart": 1,
+    }
+
+
+def test_skipped_run_counts_neither_as_success_nor_as_failure(capsys: pytest.CaptureFixture[str]) -> None:
+    document = emitted(capsys, replace(EMPTY, status=Status.SKIPPED), irm_requests=2).document
+
+    assert {name: document[name] for name in metrics.METRICS if name in document} == {
+        "RunsSkipped": [1],
+        "IrmRequests": [2],
+        "ColdStart": [0],
     }
 
 

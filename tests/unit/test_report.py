@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from alert_sync.model import Change, ChangeResult, Finding, Outcome, Plan, SilencedAction, Verdict
+from alert_sync.model import Action, Change, ChangeResult, Finding, Outcome, Plan, Verdict
 from alert_sync.report import Report, Status, Trigger, change_row
 from tests.builders import NOW, an_alert_group
 
@@ -37,7 +37,7 @@ def a_finding(group_id: str, verdict: Verdict) -> Finding:
 
 
 def a_change(group_id: str = "I1") -> Change:
-    return Change(finding=a_finding(group_id, Verdict.SILENCED), action=SilencedAction.RESOLVE)
+    return Change(finding=a_finding(group_id, Verdict.SILENCED), action=Action.RESOLVE)
 
 
 def a_result(group_id: str, outcome: Outcome, error: str = "") -> ChangeResult:
@@ -83,6 +83,7 @@ def test_report_of_a_run_that_ended_before_its_plan() -> None:
         "inconsistencies_deferred": 0,
         "changes": [],
         "kept": NOTHING_KEPT,
+        "memory": "off",
     }
 
 
@@ -128,6 +129,7 @@ def test_report_of_a_run_in_which_everything_happened() -> None:
             a_row("I4", "deferred", error="no time"),
         ],
         "kept": {**dict.fromkeys(NOTHING_KEPT, 1), "unknown": 3},
+        "memory": "off",
         "error": "an error",
         "warnings": ["a warning", "another"],
     }

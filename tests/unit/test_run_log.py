@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from aws_lambda_powertools import Logger
 
-from alert_sync.model import Change, ChangeResult, Finding, Outcome, Plan, SilencedAction, Verdict
+from alert_sync.model import Action, Change, ChangeResult, Finding, Outcome, Plan, Verdict
 from alert_sync.report import Report, Status, Trigger
 from alert_sync.run_log import log_run
 from tests.builders import NOW, an_alert_group
@@ -36,7 +36,7 @@ def a_finding(group_id: str, verdict: Verdict) -> Finding:
 
 def a_report(*outcomes: Outcome, kept: tuple[Finding, ...] = ()) -> Report:
     findings = [a_finding(f"I{number}", Verdict.SILENCED) for number in range(len(outcomes))]
-    changes = tuple(Change(finding=finding, action=SilencedAction.RESOLVE) for finding in findings)
+    changes = tuple(Change(finding=finding, action=Action.RESOLVE) for finding in findings)
     results = tuple(ChangeResult(change=change, outcome=each) for change, each in zip(changes, outcomes, strict=True))
     return replace(EMPTY, plan=Plan(changes=changes, kept=kept, managed=len(changes)), results=results)
 

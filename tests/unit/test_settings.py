@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from alert_sync.errors import ConfigurationError
-from alert_sync.model import AlertGroupState, Matcher, Policy, SilencedAction
+from alert_sync.model import AlertGroupState, GoneAction, Matcher, MissingAction, Policy, SilencedAction
 from alert_sync.settings import VARIABLES, AlertmanagerAuth, ResolveThrough, Settings, load_settings
 
 IRM = "https://oncall-prod-eu-west-0.grafana.net/oncall"
@@ -28,6 +28,13 @@ DEFAULTS = Settings(
     dry_run=False,
     resolution_notes=True,
     irm_requests_per_minute=240,
+    state_table="",
+    retention=timedelta(days=90),
+    event_bus="",
+    wake_up_group="",
+    wake_up_role_arn="",
+    alert_state_metrics=False,
+    alert_state_labels=(),
     policy=Policy(
         silenced_action=SilencedAction.RESOLVE,
         alert_group_states=frozenset({AlertGroupState.FIRING}),
@@ -122,7 +129,18 @@ def test_every_variable_can_be_set() -> None:
             "MIN_ALERTMANAGER_UPTIME_SECONDS": "0",
             "MAX_CHANGES_PERCENT": "10",
             "MAX_CHANGES_MINIMUM": "5",
+            "GONE_ACTION": "report",
+            "MAX_GONE_PERCENT": "5",
+            "MISSING_ACTION": "notify",
+            "GROUP_WAIT_SECONDS": "30",
             "RECONCILE_INTERVAL": "60",
+            "STATE_TABLE": "alert-sync-StateTable-1ABC",
+            "RETENTION_DAYS": "30",
+            "EVENT_BUS": "default",
+            "WAKE_UP_GROUP": "alert-sync-wake-ups",
+            "WAKE_UP_ROLE_ARN": "arn:aws:iam::123456789012:role/alert-sync-wake-up",
+            "ALERT_STATE_METRICS": "true",
+            "ALERT_STATE_LABELS": "severity, namespace",
         }
     )
 
@@ -139,6 +157,13 @@ def test_every_variable_can_be_set() -> None:
         dry_run=True,
         resolution_notes=False,
         irm_requests_per_minute=60,
+        state_table="alert-sync-StateTable-1ABC",
+        retention=timedelta(days=30),
+        event_bus="default",
+        wake_up_group="alert-sync-wake-ups",
+        wake_up_role_arn="arn:aws:iam::123456789012:role/alert-sync-wake-up",
+        alert_state_metrics=True,
+        alert_state_labels=("severity", "namespace"),
         policy=Policy(
             silenced_action=SilencedAction.SILENCE,
             alert_group_states=frozenset(
@@ -150,6 +175,10 @@ def test_every_variable_can_be_set() -> None:
             min_uptime=timedelta(0),
             max_changes_percent=10,
             max_changes_minimum=5,
+            gone_action=GoneAction.REPORT,
+            max_gone_percent=5,
+            missing_action=MissingAction.NOTIFY,
+            group_wait=timedelta(seconds=30),
             interval=timedelta(seconds=60),
         ),
     )

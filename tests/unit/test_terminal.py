@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 
 from alert_sync.model import (
+    Action,
     AlertGroupState,
     AlertState,
     Change,
@@ -17,7 +18,6 @@ from alert_sync.model import (
     Member,
     Outcome,
     Plan,
-    SilencedAction,
     Verdict,
 )
 from alert_sync.report import Report, Status, Trigger
@@ -40,7 +40,7 @@ def a_finding(group_id: str = "I1", verdict: Verdict = Verdict.SILENCED, **more:
 
 
 def a_change(finding: Finding) -> Change:
-    return Change(finding=finding, action=SilencedAction.RESOLVE)
+    return Change(finding=finding, action=Action.RESOLVE)
 
 
 def a_result(outcome: Outcome, finding: Finding, error: str = "") -> ChangeResult:
@@ -283,11 +283,11 @@ def test_explanation_shows_nothing_that_could_move_the_cursor() -> None:
         pytest.param(None, "keep it as it is", id="nothing"),
         pytest.param(a_change(a_finding()), "resolve", id="resolve"),
         pytest.param(
-            Change(finding=a_finding(), action=SilencedAction.SILENCE, silence_seconds=3900),
+            Change(finding=a_finding(), action=Action.SILENCE, silence_seconds=3900),
             "silence for 3900 s",
             id="silence",
         ),
-        pytest.param(Change(finding=a_finding(), action=SilencedAction.REPORT), "report", id="report"),
+        pytest.param(Change(finding=a_finding(), action=Action.REPORT), "report", id="report"),
     ],
 )
 def test_what_a_run_would_do_is_said_in_words(change: Change | None, words: str) -> None:
@@ -299,7 +299,7 @@ def test_what_a_run_would_do_is_said_in_words(change: Change | None, words: str)
 
 def test_explanation_as_json_holds_everything() -> None:
     finding = replace(a_finding(), members=(a_member(),))
-    change = Change(finding=finding, action=SilencedAction.SILENCE, silence_seconds=3900)
+    change = Change(finding=finding, action=Action.SILENCE, silence_seconds=3900)
 
     assert explanation_document(finding, change) == {
         "alert_group_id": "I1",
@@ -338,7 +338,7 @@ def test_explanation_as_json_without_a_change() -> None:
         "state": "unknown",
         "verdict": "gone",
         "reason": "reason of I1",
-        "rule": "no alert left in an Alertmanager that can be trusted: a lost resolve, reported and kept",
+        "rule": "no alert left in an Alertmanager that can be trusted: a lost resolve, repaired with memory only",
         "change": None,
         "silence_seconds": None,
         "members": [],
