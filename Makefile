@@ -12,7 +12,7 @@ DEV := .tools/dev/bin
 # Two workers, whatever the machine: each may run an Alertmanager, an AWS emulator or a Lambda runtime.
 PYTEST := $(DEV)/pytest --numprocesses=2
 COVERAGE := --cov --cov-report= --cov-fail-under=0
-FAST_TESTS := --dist=worksteal tests/unit tests/contract
+FAST_TESTS := --dist=worksteal tests/unit tests/contract tests/model
 # The longest first, and each file on one worker: what a file sets up for all its tests is set up once.
 SLOW_TESTS := --dist=loadfile --no-loadscope-reorder tests/deploy tests/e2e tests/template tests/integration
 LINTED := $(wildcard src tests benchmarks examples .ci/setup.py)
@@ -50,8 +50,8 @@ lint: dev ## format, lint, types and import rules only
 unit: dev ## the fast tests only
 	$(PYTEST) $(FAST_TESTS)
 
-bench: dev ## measure cold start, request economy and scale; prints tables
-	@$(SETUP) sam lambda-3.13
+bench: dev ## measure cold start, request economy, memory and scale; prints tables
+	@$(SETUP) sam lambda-3.13 ministack
 	@$(MODULES) $(DEV)/python -m benchmarks
 
 build: ## sam build

@@ -1,6 +1,6 @@
 """The process that is measured: nothing but the built artefact and this file, on the interpreter of the Lambda runtime.
 
-    python measured_process.py look    reads both systems and plans; several times, for the middle of the times
+    python measured_process.py look    recalls, reads both systems and plans; several times, for the middle of the times
     python measured_process.py run     one whole invocation of the handler, with as much time as Lambda can give
 
 Settings come from the environment, as on Lambda. What was found is the last line, a JSON object.
@@ -24,6 +24,7 @@ from alert_sync.handler import lambda_handler
 from alert_sync.plan import make_plan
 from alert_sync.secrets_store import SecretStore
 from alert_sync.service import Service
+from alert_sync.told import read_told
 
 LOOKS = 3
 SECONDS = 900
@@ -65,10 +66,16 @@ def look() -> dict[str, Any]:
 
 
 def _look_once(stopwatch: Stopwatch, service: Service) -> None:
+    """As a run does: what IRM has to be asked about is planned a second time, with its answers."""
     deadline, now = Deadline(SECONDS), datetime.now(UTC)
+    recall = stopwatch.time("recall", lambda: service.recall(deadline))
     irm = stopwatch.time("irm", lambda: service.irm.read(deadline, now=now))
     alertmanager = stopwatch.time("alertmanager", lambda: service.alertmanager.read(deadline))
-    stopwatch.time("plan", lambda: make_plan(alertmanager, irm, service.settings.policy, now=now))
+    policy = service.settings.policy
+    plan = stopwatch.time("plan", lambda: make_plan(alertmanager, irm, policy, now=now, recall=recall))
+    if plan.questions:
+        told, _ = stopwatch.time("ask", lambda: read_told(service.irm, plan.questions, deadline, now=now))
+        stopwatch.time("replan", lambda: make_plan(alertmanager, irm, policy, now=now, recall=recall, told=told))
 
 
 def run() -> dict[str, Any]:

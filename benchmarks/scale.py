@@ -1,13 +1,15 @@
 """What a run costs as the world grows: time to gather, to plan and to apply, and memory.
 
 The process that is measured runs the built artefact on the interpreter of the Lambda runtime. Both systems are in this
-process, on loopback, and wait 50 ms before every answer. The largest world takes minutes: its writes wait for budget.
+process, on loopback, and wait 50 ms before every answer; the table is in an emulator, and answers as quickly as it can.
+The largest world takes minutes: its writes wait for budget.
 """
 
 from __future__ import annotations
 
 import itertools
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -17,11 +19,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
-from benchmarks.servers import AlertmanagerStandIn, irm_with
+from benchmarks.remembered import remember
+from benchmarks.servers import AlertmanagerStandIn, Irm, irm_with
 from benchmarks.tables import Row, Table
 from benchmarks.world import World
 from tests.support import tools
+from tests.support.dynamodb import DynamoDb, table_named
 from tests.support.fake_irm import FakeIrm
 
 LATENCY_SECONDS = 0.05
@@ -34,6 +39,10 @@ LARGEST_GROWTH = 2.0
 _ALERT_GROUPS = (100, 1_000, 5_000)
 _ALERTS_EACH = 10
 _PERCENT_TO_RESOLVE = 6
+# As many interventions, and as many mismatches that are open; in the largest world 500 each.
+_PERCENT_REMEMBERED = 10
+# In a look of its own: aggregation groups of which IRM has nothing.
+_PERCENT_MISSING = 10
 # So few that none has to wait for request budget.
 _FEW_CHANGES = 60
 _INTEGRATIONS = 4
@@ -59,10 +68,11 @@ class Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Costs:
-    """Everything measured in one world. `look` has the medians that measured_process.py prints."""
+    """Everything measured in one world. Each `look` has the medians that measured_process.py prints."""
 
     world: World
     look: Mapping[str, float]
+    look_at_missing: Mapping[str, float]
     without_notes: Run
     with_notes: Run
     through_integrations: Run
@@ -83,41 +93,69 @@ class Costs:
 
 def measure(artifact: Path, *, quick: bool) -> Table:
     """With `quick` the largest world has few changes, and takes seconds instead of minutes."""
-    return _table([_costs(artifact, _world(groups, quick=quick)) for groups in _ALERT_GROUPS])
+    with DynamoDb() as dynamodb, mock.patch.dict(os.environ, dynamodb.environment()):
+        bench = _Bench(artifact, dynamodb)
+        return _table([bench.costs(_world(groups, quick=quick)) for groups in _ALERT_GROUPS])
 
 
 def _world(groups: int, *, quick: bool) -> World:
     share = groups * _PERCENT_TO_RESOLVE // 100
-    return World(groups=groups, alerts_per_group=_ALERTS_EACH, silenced=min(share, _FEW_CHANGES) if quick else share)
-
-
-def _costs(artifact: Path, world: World) -> Costs:
-    _say(f"{world.alerts:,} alerts, {world.groups:,} alert groups, {world.silenced} to be resolved ...")
-    few_changes = replace(world, silenced=min(world.silenced, _FEW_CHANGES))
-    return Costs(
-        world=world,
-        look=_look(artifact, world),
-        without_notes=_run(artifact, world, RESOLUTION_NOTES="false"),
-        with_notes=_run(artifact, world),
-        through_integrations=_run(artifact, few_changes, RESOLVE_THROUGH="integration"),
+    remembered = groups * _PERCENT_REMEMBERED // 100
+    return World(
+        groups=groups,
+        alerts_per_group=_ALERTS_EACH,
+        silenced=min(share, _FEW_CHANGES) if quick else share,
+        remembered=remembered,
+        gone=remembered,
     )
 
 
-def _look(artifact: Path, world: World) -> Mapping[str, float]:
-    with _systems(world) as (alertmanager, irm):
-        return _measured("look", artifact, alertmanager, irm)
+class _Bench:
+    """The artefact and the database, which are the same for all worlds."""
+
+    def __init__(self, artifact: Path, dynamodb: DynamoDb) -> None:
+        self._artifact = artifact
+        self._dynamodb = dynamodb
+
+    def costs(self, world: World) -> Costs:
+        _say(f"{world.alerts:,} alerts, {world.groups:,} groups, {world.silenced} to be resolved ...")
+        few_changes = replace(world, silenced=min(world.silenced, _FEW_CHANGES))
+        return Costs(
+            world=world,
+            look=self._look(world),
+            look_at_missing=self._look(replace(world, missing=world.groups * _PERCENT_MISSING // 100)),
+            without_notes=self._run(world, RESOLUTION_NOTES="false"),
+            with_notes=self._run(world),
+            through_integrations=self._run(few_changes, RESOLVE_THROUGH="integration"),
+        )
+
+    def _look(self, world: World) -> Mapping[str, float]:
+        with _systems(world) as (alertmanager, irm):
+            return _measured(
+                "look", self._artifact, alertmanager, irm, **self._filled_table(world, irm, alertmanager.url)
+            )
+
+    def _run(self, world: World, **settings: str) -> Run:
+        with _systems(world) as (alertmanager, irm), _progress(irm):
+            table = self._filled_table(world, irm, alertmanager.url)
+            found = _measured("run", self._artifact, alertmanager, irm, **table, **settings)
+            return _checked(found, world, irm)
+
+    def _filled_table(self, world: World, irm: Irm, alertmanager_url: str) -> Mapping[str, str]:
+        """The variables that lead to a table with what earlier runs remember of this world."""
+        name = self._dynamodb.new_table()
+        remember(table_named(name), world, irm, alertmanager_url)
+        return {**self._dynamodb.environment(), "STATE_TABLE": name}
 
 
-def _run(artifact: Path, world: World, **settings: str) -> Run:
-    with _systems(world) as (alertmanager, irm), _progress(irm):
-        found = _measured("run", artifact, alertmanager, irm, **settings)
-        if found["status"] != "success" or len(irm.resolved_ids) != world.silenced:
-            raise RuntimeError(f"the run ended with {found}")
-        return _seen_by(irm, peak_memory_bytes=found["peak_memory_bytes"])
+def _checked(found: Mapping[str, Any], world: World, irm: Irm) -> Run:
+    if found["status"] != "success" or found["warnings"] or len(irm.resolved_ids) != world.silenced:
+        raise RuntimeError(f"the run ended with {found}")
+    return _seen_by(irm, peak_memory_bytes=found["peak_memory_bytes"])
 
 
 @contextmanager
-def _systems(world: World) -> Iterator[tuple[AlertmanagerStandIn, FakeIrm]]:
+def _systems(world: World) -> Iterator[tuple[AlertmanagerStandIn, Irm]]:
     alertmanager = AlertmanagerStandIn(world, latency_seconds=LATENCY_SECONDS)
     with alertmanager, irm_with(world, integrations=_INTEGRATIONS, latency_seconds=LATENCY_SECONDS) as irm:
         yield alertmanager, irm
@@ -178,6 +216,7 @@ def _table(costs: Sequence[Costs]) -> Table:
         columns=tuple(f"{each.world.alerts:,} alerts" for each in costs),
         rows=(*_reading_and_planning(costs), *_applying(costs)),
         remarks=(
+            "Plan with missing groups: twice, before and after IRM is asked whether a person resolved them.",
             "Peak memory is the whole process's over a whole run, which reads Alertmanager again while it writes.",
             "Further alerts: the step from one world to the next. Its cost may grow by so much from step to step.",
         ),
@@ -185,14 +224,19 @@ def _table(costs: Sequence[Costs]) -> Table:
 
 
 def _reading_and_planning(costs: Sequence[Costs]) -> Iterator[Row]:
-    yield _row("open alert groups", costs, lambda each: each.world.groups, ",d")
+    yield _row("open alert groups", costs, lambda each: len(each.world.open_numbers), ",d")
     yield _row("  of them to be resolved", costs, lambda each: each.world.silenced, "d")
+    yield _row("interventions, and open mismatches", costs, lambda each: each.world.remembered, "d")
+    yield _row("recall, s of CPU", costs, lambda each: each.look["recall_cpu"], ".3f")
     yield _row("gather from IRM, s", costs, lambda each: each.look["irm_wall"], ".2f")
     yield _row("gather from Alertmanager, s", costs, lambda each: each.look["alertmanager_wall"], ".2f")
     yield _row("gather, s of CPU", costs, lambda each: each.gather_cpu, ".2f")
     yield _growth("  ms per 1,000 further alerts", costs, lambda each: each.gather_cpu * 1000)
     yield _row("plan, s of CPU", costs, lambda each: each.look["plan_cpu"], ".3f", at_most=LONGEST_PLAN_SECONDS)
     yield _growth("  ms per 1,000 further alerts", costs, lambda each: each.look["plan_cpu"] * 1000)
+    yield _row("  with missing groups", costs, lambda each: each.world.groups * _PERCENT_MISSING // 100, "d")
+    yield _row("  plan twice, s of CPU", costs, _plan_with_missing, ".3f", at_most=2 * LONGEST_PLAN_SECONDS)
+    yield _row("  ask IRM about them, s", costs, lambda each: each.look_at_missing["ask_wall"], ".2f")
     yield _row("peak memory, MB", costs, lambda each: each.peak_memory_mb, ".0f", at_most=LARGEST_MEMORY_MB)
     yield _growth("  MB per 1,000 further alerts", costs, lambda each: each.peak_memory_mb)
 
@@ -209,6 +253,11 @@ def _applying(costs: Sequence[Costs]) -> Iterator[Row]:
     yield _row("  writes", costs, lambda each: each.through_integrations.writes, "d")
     yield _row("most requests in any 60 s", costs, _most_in_a_minute, "d", at_most=REQUESTS_PER_MINUTE)
     yield _row("answers 429 (above 300 a minute)", costs, _refused, "d", at_most=0)
+
+
+def _plan_with_missing(costs: Costs) -> float:
+    """Before IRM is asked about them, and after."""
+    return costs.look_at_missing["plan_cpu"] + costs.look_at_missing["replan_cpu"]
 
 
 def _most_in_a_minute(costs: Costs) -> int:

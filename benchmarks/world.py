@@ -21,38 +21,63 @@ _SILENCES = 30
 _REGIONS = ("eu-west-1", "eu-central-1", "us-east-1", "ap-south-1")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class World:
-    """So many aggregation groups of so many alerts; every alert of the first `silenced` groups is silenced."""
+    """So many groups of so many alerts, by number.
+
+    The first `silenced` are silenced in Alertmanager; of the next `remembered` too, and those were resolved in IRM for
+    it. The last `gone` are open in IRM and lost in Alertmanager; the `missing` before them the other way round. All
+    others fire in both.
+    """
 
     groups: int
     alerts_per_group: int
-    silenced: int
+    silenced: int = 0
+    remembered: int = 0
+    missing: int = 0
+    gone: int = 0
 
     @property
     def alerts(self) -> int:
         return self.groups * self.alerts_per_group
 
+    @property
+    def resolved_numbers(self) -> range:
+        """The groups that IRM has as resolved."""
+        return range(self.silenced, self.silenced + self.remembered)
+
+    @property
+    def gone_numbers(self) -> range:
+        return range(self.groups - self.gone, self.groups)
+
+    @property
+    def open_numbers(self) -> Sequence[int]:
+        """The groups that IRM has as open."""
+        firing = range(self.resolved_numbers.stop, self.groups - self.gone - self.missing)
+        return [*range(self.silenced), *firing, *self.gone_numbers]
+
     @cached_property
     def aggregation_groups_json(self) -> bytes:
-        return _dumped([self._aggregation_group(number) for number in range(self.groups)])
+        return _dumped([self._aggregation_group(number) for number in range(self.groups - self.gone)])
 
     @cached_property
     def silences_json(self) -> bytes:
-        return _dumped([_silence(number) for number in range(_SILENCES)] if self.silenced else [])
+        is_any_silenced = self.resolved_numbers.stop > 0
+        return _dumped([_silence(number) for number in range(_SILENCES)] if is_any_silenced else [])
+
+    def firing_alerts_json(self, group_labels: Mapping[str, str]) -> bytes:
+        """The alerts of one aggregation group that nothing suppresses."""
+        number = next(each for each in range(self.groups) if _group_labels(each) == group_labels)
+        alerts = self._aggregation_group(number)["alerts"] if number < self.groups - self.gone else []
+        return _dumped([alert for alert in alerts if alert["status"]["state"] == "active"])
 
     @property
     def status_json(self) -> bytes:
         return _dumped({"cluster": {"status": "ready", "peers": []}, "uptime": _STARTED, "versionInfo": {}})
 
-    @cached_property
-    def webhooks(self) -> Sequence[Payload]:
-        """The payload that IRM keeps for each alert group."""
-        return [self._webhook(number) for number in range(self.groups)]
-
     def _aggregation_group(self, number: int) -> Payload:
         receivers = [{"name": _RECEIVER}]
-        silenced_by = [_silence_id(number)] if number < self.silenced else []
+        silenced_by = [_silence_id(number)] if number < self.resolved_numbers.stop else []
         state = "suppressed" if silenced_by else "active"
         status = {"inhibitedBy": [], "mutedBy": [], "silencedBy": silenced_by, "state": state}
         alerts = [
@@ -61,7 +86,8 @@ class World:
         ]
         return {"receiver": receivers[0], "labels": _group_labels(number), "alerts": alerts}
 
-    def _webhook(self, number: int) -> Payload:
+    def webhook(self, number: int) -> Payload:
+        """The payload that IRM keeps for this group's alert group."""
         labels = _group_labels(number)
         alerts = [{"status": "firing", **_alert(number, each)} for each in range(self.alerts_per_group)]
         return {
