@@ -83,23 +83,31 @@ def _answer(irm: IrmClient, question: Question, resolved: _Resolved, deadline: D
     if question.acted_at is None:
         by_people = [group for group in same if group.resolved_by and (group.resolved_at or since) >= since]
         return f"alert group {by_people[0].id} was resolved by a person" if by_people else ""
+    own = _own(irm, question, deadline)
+    if own is not None and (reason := _undone(own, question.acted_at)):
+        return reason
+    # By IRM's own clock, if it still has the alert group that we resolved.
+    quiet_since = own.resolved_at if own is not None and own.resolved_at is not None else since
     # One that is older than the one that we resolved was there before it, however soon they followed each other.
     younger = [group for group in same if group.created_at > question.alert_group.created_at]
-    if told := [group for group in younger if group.created_at >= since]:
-        return f"IRM was told of it since: alert group {told[0].id}"
-    return _own_answer(irm, question, question.acted_at, deadline)
+    told = [group for group in younger if group.created_at >= quiet_since]
+    return f"IRM was told of it since: alert group {told[0].id}" if told else ""
 
 
-def _own_answer(irm: IrmClient, question: Question, acted_at: datetime, deadline: Deadline) -> str:
-    """What became of the alert group itself that we resolved."""
+def _own(irm: IrmClient, question: Question, deadline: Deadline) -> AlertGroup | None:
+    """The alert group that we resolved, as it is now; None if there is none, or no more."""
     if not question.alert_group.id:
-        return ""
+        return None
     try:
-        group = irm.read_alert_group(question.alert_group.id, deadline)
+        return irm.read_alert_group(question.alert_group.id, deadline)
     except PermanentUpstreamError as error:
         if error.status == 404:
-            return ""
+            return None
         raise
+
+
+def _undone(group: AlertGroup, acted_at: datetime) -> str:
+    """What a person did to the alert group after we had resolved it."""
     if group.state is not AlertGroupState.RESOLVED:
         return "a person opened it again"
     is_later = group.resolved_at is not None and group.resolved_at > acted_at + CLOCK_TOLERANCE

@@ -1,0 +1,1 @@
+"""Random histories of both systems, of people and of failing runs; see test_histories.py."""
