@@ -12,7 +12,9 @@ DEV := .tools/dev/bin
 # Two workers, whatever the machine: each may run an Alertmanager, an AWS emulator or a Lambda runtime.
 PYTEST := $(DEV)/pytest --numprocesses=2
 COVERAGE := --cov --cov-report= --cov-fail-under=0
-FAST_TESTS := --dist=worksteal tests/unit tests/contract tests/model
+FAST_TESTS := --dist=worksteal tests/unit tests/contract
+# In a process of their own and without coverage: which histories are tried depends on what else is loaded.
+MODEL_TESTS := tests/model
 # The longest first, and each file on one worker: what a file sets up for all its tests is set up once.
 SLOW_TESTS := --dist=loadfile --no-loadscope-reorder tests/deploy tests/e2e tests/template tests/integration
 LINTED := $(wildcard src tests benchmarks examples .ci/setup.py)
@@ -36,6 +38,7 @@ reconcile: dev ## one reconciliation: of the systems named by the environment, o
 test: dev ## format, lint, types, import rules and all tests, the fast ones first; branch coverage of src
 	@$(MAKE) lint
 	$(PYTEST) $(COVERAGE) $(FAST_TESTS)
+	$(DEV)/pytest $(MODEL_TESTS)
 	@$(SETUP) --if-possible $(OPTIONAL_TOOLS)
 	$(PYTEST) $(COVERAGE) --cov-append $(SLOW_TESTS)
 	$(DEV)/coverage report --show-missing --skip-covered
@@ -49,6 +52,7 @@ lint: dev ## format, lint, types and import rules only
 
 unit: dev ## the fast tests only
 	$(PYTEST) $(FAST_TESTS)
+	$(DEV)/pytest $(MODEL_TESTS)
 
 bench: dev ## measure cold start, request economy, memory and scale; prints tables
 	@$(SETUP) sam lambda-3.13 ministack

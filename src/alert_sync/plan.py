@@ -142,6 +142,10 @@ class _Quietening:
     ) -> None:
         self._recall = recall
         self._left_alone = afterwards.left_alone
+        # One memory for each group key: a newer alert group of it must not make us forget what a person wants.
+        self._keys_left_alone = {
+            each.key for each in recall.interventions.values() if each.alert_group.id in afterwards.left_alone
+        }
         self._paging = {change.finding.alert_group.id for change in afterwards.changes}
         self._lost = lost
         self._policy = policy
@@ -151,8 +155,8 @@ class _Quietening:
         """By verdict."""
         for finding in findings:
             group = finding.alert_group
-            is_unreadable = bool(self._recall.unreadable) and key_of(group) in self._recall.unreadable
-            if group.id in self._left_alone or group.id in self._paging or is_unreadable:
+            held = self._keys_left_alone | self._recall.unreadable
+            if group.id in self._paging or (held and key_of(group) in held):
                 continue
             change = self._silenced(finding) or self._lost.change(finding)
             if change is not None:
@@ -166,6 +170,8 @@ class _Quietening:
     def _kept(self, finding: Finding) -> Finding:
         if alone := self._left_alone.get(finding.alert_group.id):
             return replace(finding, reason=alone)
+        if self._keys_left_alone and key_of(finding.alert_group) in self._keys_left_alone:
+            return replace(finding, reason=f"{finding.reason}; left alone with the one of its key that a person opened")
         if _is_ignored(finding, self._recall):
             return replace(finding, reason=f"{finding.reason}; a person said to ignore it until that changes")
         if finding.verdict is Verdict.GONE and self._recall.is_on and (doubt := self._lost.doubt(finding)):

@@ -244,7 +244,9 @@ class Ledger:
                 if 0 in error.positions:
                     raise LeaseLostError from None
                 owners = [number for number, step in enumerate(wanted) for _ in step.writes]
-                changed = {owners[position - 1] for position in error.positions}
+                changed = {owners[position - 1] for position in error.positions if position <= len(owners)}
+                if not changed:
+                    raise  # the item of the audit trail alone: its id is taken, which nothing here can explain
                 wanted = [step for number, step in enumerate(wanted) if number not in changed]
 
     def _audit(self, steps: Sequence[Step]) -> list[Write]:
