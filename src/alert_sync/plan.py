@@ -88,8 +88,8 @@ def make_plan(
     findings = sorted((judge.finding(group) for group in irm.alert_groups if _is_open(group)), key=_age)
     seen = frozenset(sighting_of(finding.alert_group) for finding in findings if _is_seen(finding, judge))
     afterwards = follow_up(recall, judge, irm, policy, now=now, told=told)
-    known = seen | recall.seen
-    missing, questions = missing_groups(alertmanager, irm, recall, judge, policy, now=now, seen=known, told=told)
+    standing, known = _without(recall, afterwards), seen | recall.seen
+    missing, questions = missing_groups(alertmanager, irm, standing, judge, policy, now=now, seen=known, told=told)
     quietening = _Quietening(recall, afterwards, LostResolves(recall, alertmanager, policy, now), policy, now)
     changes, ignored = _wanted([*afterwards.changes, *missing, *quietening.changes(findings)], recall)
     return Plan(
@@ -209,6 +209,13 @@ def _makes_quiet(change: Change) -> bool:
     return change.action.quietens and not (
         change.action is Action.SILENCE and change.finding.alert_group.state is AlertGroupState.SILENCED
     )
+
+
+def _without(recall: Recall, afterwards: Afterwards) -> Recall:
+    """What is remembered without what is over, which holds nothing back any more."""
+    over = frozenset(afterwards.forgotten)
+    standing = {key: each for key, each in recall.interventions.items() if key not in over}
+    return replace(recall, interventions=standing)
 
 
 def _wanted(made: Iterable[Change], recall: Recall) -> tuple[tuple[Change, ...], tuple[Change, ...]]:

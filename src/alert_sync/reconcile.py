@@ -54,6 +54,7 @@ FINISH_SECONDS = 4.0
 TELL_SECONDS = 5.0
 # The table answers in milliseconds; without it a run must not use up the time of its answer.
 RECALL_SECONDS = 10.0
+_ROUNDS_OF_QUESTIONS = 2
 # A run that is still writing when its lease ends would not be alone.
 _LEASE_GRACE = timedelta(seconds=30)
 
@@ -241,12 +242,17 @@ class _Course:
     def _plan(self, alertmanager: AlertmanagerSnapshot) -> tuple[Plan, tuple[str, ...]]:
         """The plan, after IRM was asked what it needs to know; and what could not be found out."""
         plan = self._planned(alertmanager, told=None)
-        if not plan.questions:
-            return plan, ()
+        faults: tuple[str, ...] = ()
         # Half of the time: what is answered must still be done.
         asking = self.work.within(self.work.remaining() / 2)
-        self.told, faults = read_told(self.service.irm, plan.questions, asking, now=self.service.clock())
-        return self._planned(alertmanager, told=self.told), faults
+        # An answer may end our concern for an alert group, which is then one that IRM may be missing: another question.
+        for _ in range(_ROUNDS_OF_QUESTIONS if plan.questions else 0):
+            told, faults = read_told(self.service.irm, plan.questions, asking, now=self.service.clock())
+            self.told = {**self.told, **told}
+            plan = self._planned(alertmanager, told=self.told)
+            if not plan.questions or faults:
+                break
+        return plan, faults
 
     def _planned(self, alertmanager: AlertmanagerSnapshot, *, told: Mapping[str, str] | None) -> Plan:
         policy = self.service.settings.policy
