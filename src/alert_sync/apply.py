@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import partial
 
 from alert_sync.deadline import Deadline
 from alert_sync.errors import PermanentUpstreamError, PostponedError, UnsentError, UpstreamError
 from alert_sync.irm import IrmClient
 from alert_sync.model import Action, AlertGroup, AlertGroupState, Change, ChangeResult, Outcome, Plan
-from alert_sync.recall import subject_of
-from alert_sync.told import is_same
+from alert_sync.recall import key_of, subject_of
 from alert_sync.wording import moment, one_line
 from alert_sync.writers import Writer, is_as_wanted
 
@@ -178,17 +177,13 @@ class Applier:
 
     def _still_quiet(self, changes: Sequence[Change]) -> list[Change]:
         """Alert groups that IRM should page for again and that are not open under any id."""
-        waiting: list[Change] = []
-        for integration_id in {change.finding.alert_group.integration_id: None for change in changes}:
-            own = {
-                subject_of(change.finding): change
-                for change in changes
-                if change.finding.alert_group.integration_id == integration_id
-            }
-            wanted = {name: partial(is_same, wanted=change.finding.alert_group) for name, change in own.items()}
-            found = self.irm.find_open(integration_id, wanted, self.deadline)
-            waiting += [change for name, change in own.items() if name not in found]
-        return waiting
+        keys: defaultdict[str, set[str]] = defaultdict(set)
+        for change in changes:
+            group = change.finding.alert_group
+            keys[group.integration_id].add(key_of(group))
+        # A key is made of the integration too.
+        found = {key for each, wanted in keys.items() for key in self.irm.find_open(each, wanted, self.deadline)}
+        return [change for change in changes if key_of(change.finding.alert_group) not in found]
 
     def _still_open(self, changes: Sequence[Change]) -> list[Change]:
         ids = {change.finding.alert_group.id: change for change in changes}

@@ -27,12 +27,10 @@ from alert_sync.recall import (
     sighting_of,
     subject_of,
 )
-from alert_sync.report import Report, Status
-from alert_sync.verdicts import covered_until
-from alert_sync.wording import one_line
+from alert_sync.report import Report
+from alert_sync.verdicts import silence_end
+from alert_sync.wording import title_line
 
-# IRM's state for a change that makes it page, before and after.
-_TITLE_LENGTH = 200
 # An item of the table holds 400 kB. Alert groups beyond are not resolved as lost ones.
 _MOST_SEEN = 12_000
 _WRITTEN = (Outcome.APPLIED, Outcome.ALREADY, Outcome.FAILED)
@@ -80,7 +78,7 @@ def books_of(
     """
     standing, forgotten = _settled(recall, report.results, intended, now)
     over = [recall.interventions[key] for key in plan.forgotten if key not in intended]
-    died = [each for each in recall.interventions.values() if _is_of_a_dead_run(each, plan, intended, irm)]
+    died = _of_dead_runs(recall, plan, intended, irm)
     paged = [each for each in over if each.run_id == dead_run_id and not each.is_done and each.action.makes_irm_page]
     mismatches = followed_mismatches(recall, plan, report.results, job_id=job_id, now=now)
     return Bookkeeping(
@@ -102,11 +100,10 @@ def job_of_report(report: Report, lease: Lease, *, now: datetime) -> JobRecord:
     document = report.as_dict(most_changes=0)
     for name in ("changes", "changes_left_out"):
         document.pop(name, None)
-    is_failed = report.status in (Status.FAILED, Status.REFUSED)
     return JobRecord(
         id=lease.job_id,
         run_id=lease.run_id,
-        status=JobStatus.FAILED if is_failed else JobStatus.COMPLETED,
+        status=JobStatus.FAILED if report.has_failed else JobStatus.COMPLETED,
         trigger=lease.trigger,
         dry_run=report.dry_run,
         started_at=lease.started_at,
@@ -151,14 +148,14 @@ def _intention(recall: Recall, change: Change, lease: Lease, now: datetime) -> I
     members = change.finding.members
     return Intervention(
         key=key_of(group),
-        alert_group=replace(group, title=one_line(group.title, _TITLE_LENGTH)),
+        alert_group=replace(group, title=title_line(group.title)),
         action=change.action,
         verdict=change.finding.verdict,
         silences=silences_of(members),
         acted_at=_acted_at(change, known, lease, now),
         intended_at=known.intended_at if known and change.action.makes_irm_page else now,
         run_id=lease.run_id,
-        covered_until=covered_until(members) if members and all(member.silences for member in members) else None,
+        covered_until=silence_end(members),
         silenced_until=_silenced_until(change, now),
         version=known.version if known else None,
     )
@@ -210,18 +207,23 @@ def _undone(recall: Recall, plan: Plan, intended: Mapping[str, Intervention]) ->
     ]
 
 
-def _is_of_a_dead_run(
-    intervention: Intervention, plan: Plan, intended: Mapping[str, Intervention], irm: IrmSnapshot
-) -> bool:
-    """An intended resolve of a run that died, or could not tell what became of it: IRM shows that it was made.
+def _of_dead_runs(
+    recall: Recall, plan: Plan, intended: Mapping[str, Intervention], irm: IrmSnapshot
+) -> list[Intervention]:
+    """Intended resolves of runs that died, or could not tell what became of them: IRM shows that they were made.
 
     A silence in IRM does not tell until when it lasts, so that an intended one stays uncertain until it is made anew.
     """
-    is_settled = intervention.key in intended or intervention.key in plan.forgotten
-    is_asked = intervention.key in {question.key for question in plan.questions}
-    is_open = intervention.alert_group.id in {group.id for group in irm.alert_groups}
-    is_known = intervention.is_done or is_settled or is_asked or is_open
-    return intervention.action is Action.RESOLVE and not is_known
+    undecided = {*intended, *plan.forgotten, *(question.key for question in plan.questions)}
+    shown = {group.id for group in irm.alert_groups}
+    return [
+        each
+        for each in recall.interventions.values()
+        if each.action is Action.RESOLVE
+        and not each.is_done
+        and each.key not in undecided
+        and each.alert_group.id not in shown
+    ]
 
 
 def _audit(report: Report, mismatches: Sequence[Mismatch], now: datetime) -> list[AuditEntry]:

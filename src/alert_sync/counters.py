@@ -13,8 +13,6 @@ from alert_sync.model import Outcome
 from alert_sync.recall import DURATION_BUCKETS, Counters, Lease
 from alert_sync.report import Report, Status
 
-_FAILURES = (Status.FAILED, Status.REFUSED)
-
 
 def counted(counters: Counters, report: Report) -> Counters:
     """The counters with this run in them.
@@ -24,14 +22,14 @@ def counted(counters: Counters, report: Report) -> Counters:
     """
     if report.status is Status.SKIPPED:
         return counters
-    has_failed, began = report.status in _FAILURES, report.started_at.timestamp()
+    has_failed, began = report.has_failed, report.started_at.timestamp()
     return replace(
         _with_duration(counters, report.duration_seconds),
         reconciliations=counters.reconciliations + 1,
         failures=counters.failures + has_failed,
         resolved=counters.resolved + report.inconsistencies_resolved,
         failed_resolves=counters.failed_resolves + report.count(Outcome.FAILED),
-        handed_back=counters.handed_back + _count_handed_back(report),
+        handed_back=counters.handed_back + report.handed_back,
         inconsistencies_found=counters.inconsistencies_found if report.plan is None else report.inconsistencies_found,
         last_timestamp=began,
         last_success=not has_failed,
@@ -60,7 +58,3 @@ def _with_duration(counters: Counters, seconds: float) -> Counters:
     counts = list(counters.duration_counts)
     counts[bisect_left(DURATION_BUCKETS, seconds)] += 1
     return replace(counters, duration_counts=tuple(counts), duration_sum=counters.duration_sum + seconds)
-
-
-def _count_handed_back(report: Report) -> int:
-    return sum(result.outcome is Outcome.APPLIED and result.change.action.makes_irm_page for result in report.results)

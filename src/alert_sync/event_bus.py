@@ -17,7 +17,7 @@ from alert_sync.errors import ContractError, ReconcilerError
 from alert_sync.model import Outcome
 from alert_sync.recall import Condition
 from alert_sync.report import Report, Status, change_row
-from alert_sync.wording import one_line
+from alert_sync.wording import one_line, timestamp
 
 CHANGE = "alert-sync.change"
 REFUSAL = "alert-sync.refusal"
@@ -150,7 +150,7 @@ def _condition_row(condition: Condition) -> Mapping[str, str]:
         "status": condition.status,
         "reason": condition.reason,
         "message": condition.message,
-        "changed_at": condition.changed_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "changed_at": timestamp(condition.changed_at),
     }
 
 

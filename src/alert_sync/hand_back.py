@@ -19,12 +19,11 @@ from alert_sync.model import (
     Finding,
     IrmSnapshot,
     Member,
-    Policy,
     Question,
     Verdict,
 )
 from alert_sync.recall import Intervention, Recall, key_of, short_hash
-from alert_sync.verdicts import Judge, active_members, covered_until
+from alert_sync.verdicts import Judge, active_members, silence_end
 from alert_sync.wording import handed_back_reason, moment
 
 # Alertmanager keeps what it has sent for min(2 x repeat_interval, 120 h); after that it announces an alert anew.
@@ -77,7 +76,6 @@ def follow_up(
     recall: Recall,
     judge: Judge,
     irm: IrmSnapshot,
-    policy: Policy,
     *,
     now: datetime,
     told: Mapping[str, str] | None,
@@ -88,11 +86,12 @@ def follow_up(
         recall: what is remembered.
         judge: Alertmanager, as just read.
         irm: the open alert groups.
-        policy: the settings that decide.
         now: the time.
         told: for each question, why IRM needs no page from us (empty text: it does). None: nothing was asked yet.
     """
-    followed = _Followers(judge, irm, policy, now, told)
+    if not recall.interventions:
+        return Afterwards()
+    followed = _Followers(judge, irm, now, told)
     nexts = {key: followed.next(recall.interventions[key]) for key in sorted(recall.interventions)}
     alone = {recall.interventions[key].alert_group.id: each.left_alone for key, each in nexts.items()}
     return Afterwards(
@@ -106,14 +105,11 @@ def follow_up(
 
 
 class _Followers:
-    def __init__(
-        self, judge: Judge, irm: IrmSnapshot, policy: Policy, now: datetime, told: Mapping[str, str] | None
-    ) -> None:
+    def __init__(self, judge: Judge, irm: IrmSnapshot, now: datetime, told: Mapping[str, str] | None) -> None:
         self._judge = judge
-        self._policy = policy
         self._now = now
         self._told = told
-        self._by_id = {group.id: group for group in irm.alert_groups if _is_open(group)}
+        self._by_id = {group.id: group for group in irm.alert_groups if group.is_open}
         self._paging = {key_of(group) for group in self._by_id.values()}
         self._listing: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
         for group in self._by_id.values():
@@ -137,7 +133,7 @@ class _Followers:
         if active := self._owed(group, members):
             return _OVER if self._are_paged_for(active, group) else self._hand_back(intervention, active, members)
         is_over = not members and not self._judge.distrust and self._now - intervention.acted_at > NOTIFICATION_LOG_LIFE
-        return _OVER if is_over else _Next(silence_end=_silence_end(members))
+        return _OVER if is_over else _Next(silence_end=silence_end(members))
 
     def _owed(self, group: AlertGroup, members: tuple[Member, ...]) -> tuple[Member, ...]:
         """The members that fire and that Alertmanager would send for this alert group, and no other."""
@@ -195,7 +191,7 @@ class _Followers:
         finding = self._judge.finding(group)
         if finding.verdict is Verdict.FIRING:
             return _Next(change=Change(finding=finding, action=Action.UNSILENCE))
-        return _Next(silence_end=_silence_end(finding.members))
+        return _Next(silence_end=silence_end(finding.members))
 
     def _unsilenced(self, intervention: Intervention, group: AlertGroup) -> _Next:
         """It pages: its time is over, our silence never happened, or a person ended it early, which stands."""
@@ -231,14 +227,5 @@ def is_ours(intervention: Intervention | None, group: AlertGroup) -> bool:
     )
 
 
-def _silence_end(members: Sequence[Member]) -> datetime | None:
-    is_covered = bool(members) and all(member.silences for member in members)
-    return covered_until(members) if is_covered else None
-
-
 def _was_silenced_by_another(group: AlertGroup, intervention: Intervention) -> bool:
     return group.silenced_at is not None and group.silenced_at > intervention.acted_at + CLOCK_TOLERANCE
-
-
-def _is_open(group: AlertGroup) -> bool:
-    return group.state is not AlertGroupState.RESOLVED

@@ -64,8 +64,7 @@ class InboundClient:
             UpstreamError: it was not taken, or its answer was lost.
         """
         notification = _understood(group, integration, _OPERATION)
-        webhook = resolved_webhook(notification, now=now)
-        self._post(integration, _OPERATION, lambda: webhook, deadline, confirm)
+        self._post(integration, _OPERATION, resolved_webhook(notification, now=now), deadline, confirm)
 
     def notify(
         self,
@@ -90,12 +89,7 @@ class InboundClient:
         self._post(integration, _NOTIFY, lambda: firing_webhook(notification, alerts()), deadline, confirm)
 
     def _post(
-        self,
-        integration: Integration,
-        operation: str,
-        webhook: Callable[[], object],
-        deadline: Deadline,
-        confirm: Confirm,
+        self, integration: Integration, operation: str, webhook: object, deadline: Deadline, confirm: Confirm
     ) -> None:
         upstream = Upstream(
             name=_NAME,

@@ -7,7 +7,7 @@ kind of refused credential; success is an empty 200; and it answers an integrati
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -20,12 +20,13 @@ from alert_sync.errors import ContractError
 from alert_sync.http_transport import HttpTransport
 from alert_sync.irm_payload import UnreadableError, parse_alert_group
 from alert_sync.model import AlertGroup, IrmSnapshot
+from alert_sync.recall import key_of
 
 PAGE_SIZE = 100
 # Twenty pages: more would take the request budget that the changes need.
 MOST_RESOLVED = 2_000
 # Hosted IRM lists 30 days only unless a range is given. Nothing it holds is older than the product.
-_BEGINNING = "2015-01-01T00:00:00"
+_BEGINNING = datetime(2015, 1, 1, tzinfo=UTC)
 _OPEN_FILTERS = ("new", "acknowledged", "silenced")
 
 Confirm = Callable[[], None]
@@ -128,34 +129,22 @@ class IrmClient:
             UpstreamError: a page could not be read.
         """
         wanted = {"integration_id": integration_id, "started_at": _range(since, now)}
-        groups: dict[str, AlertGroup] = {}
-        for item in islice(self._items("resolved", wanted, deadline), MOST_RESOLVED):
-            try:
-                group = parse_alert_group(item)
-            except UnreadableError:
-                continue
-            groups[group.id] = group
-        return tuple(groups.values())
+        items = islice(self._items("resolved", wanted, deadline), MOST_RESOLVED)
+        return tuple({group.id: group for group in _readable(items)}.values())
 
-    def find_open(
-        self, integration_id: str, wanted: Mapping[str, Callable[[AlertGroup], bool]], deadline: Deadline
-    ) -> frozenset[str]:
-        """Which of these an open alert group of the integration is. Newest first, and no further than needed.
+    def find_open(self, integration_id: str, keys: Collection[str], deadline: Deadline) -> frozenset[str]:
+        """Which of these keys (recall.key_of) an open alert group has. Newest first, and no further than needed.
 
         Raises:
             UpstreamError: a page could not be read.
         """
-        found: set[str] = set()
-        query = {"integration_id": integration_id, "started_at": _range_until(datetime.now(UTC))}
-        for item in (item for state in _OPEN_FILTERS for item in self._items(state, query, deadline)):
-            try:
-                group = parse_alert_group(item)
-            except UnreadableError:
-                continue
-            found |= {name for name, is_wanted in wanted.items() if is_wanted(group)}
-            if found == wanted.keys():
+        wanted = set(keys)
+        query = {"integration_id": integration_id, "started_at": _range(_BEGINNING, datetime.now(UTC))}
+        for group in _readable(item for state in _OPEN_FILTERS for item in self._items(state, query, deadline)):
+            wanted.discard(key_of(group))
+            if not wanted:
                 break
-        return frozenset(found)
+        return frozenset(keys) - wanted
 
     def add_note(self, alert_group_id: str, text: str, deadline: Deadline) -> None:
         """Leave a resolution note in the alert group's timeline."""
@@ -166,7 +155,7 @@ class IrmClient:
 
     def check(self, deadline: Deadline, *, now: datetime) -> None:
         """Ask for one alert group, which shows that the URL and the token are good for reading."""
-        self._page("new", 1, 1, {"started_at": _range_until(now)}, deadline)
+        self._page("new", 1, 1, {"started_at": _range(_BEGINNING, now)}, deadline)
 
     def _act(self, alert_group_id: str, action: str, deadline: Deadline, confirm: Confirm, body: object = None) -> None:
         path = f"/alert_groups/{_quoted(alert_group_id)}/{action}/"
@@ -174,7 +163,7 @@ class IrmClient:
         self._transport.post(call)
 
     def _listed(self, state: str, now: datetime, deadline: Deadline) -> Iterator[Any]:
-        return self._items(state, {"started_at": _range_until(now)}, deadline)
+        return self._items(state, {"started_at": _range(_BEGINNING, now)}, deadline)
 
     def _items(self, state: str, wanted: Mapping[str, str], deadline: Deadline) -> Iterator[Any]:
         """The items of all pages of one state."""
@@ -198,12 +187,17 @@ class IrmClient:
         return Call(upstream=self._upstream, operation=operation, path=f"/api/v1{path}", deadline=deadline, **more)
 
 
-def _range_until(now: datetime) -> str:
-    """From the beginning to a day ahead, in case the server's clock is. IRM refuses a range without an end."""
-    return f"{_BEGINNING}_{now + timedelta(days=1):%Y-%m-%dT%H:%M:%S}"
+def _readable(items: Iterable[Any]) -> Iterator[AlertGroup]:
+    """The items that are alert groups; one without an id can be nobody's answer."""
+    for item in items:
+        try:
+            yield parse_alert_group(item)
+        except UnreadableError:
+            continue
 
 
 def _range(since: datetime, now: datetime) -> str:
+    """Up to a day ahead, in case the server's clock is. IRM refuses a range without an end."""
     return f"{since:%Y-%m-%dT%H:%M:%S}_{now + timedelta(days=1):%Y-%m-%dT%H:%M:%S}"
 
 

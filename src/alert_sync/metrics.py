@@ -69,7 +69,7 @@ def _values(report: Report, *, irm_requests: int, is_cold_start: bool) -> dict[s
     if report.status is Status.SKIPPED:
         # A run that was none must not look like a success, nor like a failure.
         return {"RunsSkipped": 1, "IrmRequests": irm_requests, "ColdStart": int(is_cold_start)}
-    has_failed = report.status in (Status.FAILED, Status.REFUSED)
+    has_failed = report.has_failed
     return {
         "ReconciliationTotal": 1,
         "ReconciliationFailures": int(has_failed),

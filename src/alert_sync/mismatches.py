@@ -21,7 +21,7 @@ from alert_sync.recall import (
     signature_of,
     subject_of,
 )
-from alert_sync.wording import one_line
+from alert_sync.wording import title_line
 
 SERVICE = "alertmanager-alert-sync"
 """Who resolves automatically."""
@@ -30,7 +30,6 @@ _REPAIRED = (Outcome.APPLIED, Outcome.ALREADY)
 _ATTEMPTED = (*_REPAIRED, Outcome.FAILED, Outcome.DEFERRED)
 # The first entry, and the newest: an item must not grow without end.
 _MOST_HISTORY = 50
-_TITLE_LENGTH = 200
 
 Identity = tuple[Verdict, str]
 
@@ -103,7 +102,7 @@ def _found(finding: Finding, job_id: str, now: datetime) -> Mismatch:
         subject=subject_of(finding),
         signature=signature_of(finding),
         alert_group_id=group.id,
-        title=one_line(group.title, _TITLE_LENGTH),
+        title=title_line(group.title),
         url=group.url,
         integration_id=group.integration_id,
         action=Action.REPORT,

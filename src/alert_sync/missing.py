@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import cached_property
 
 from alert_sync.membership import quote_receiver
 from alert_sync.model import (
@@ -93,12 +94,15 @@ class _Search:
         self._long_ago = now - _LONGEST_LOOK_BACK
         self._judge = judge
         self._oldest_allowed = now - policy.group_wait - policy.interval
-        groups = irm.alert_groups
-        notified = [group.notification for group in groups if group.notification is not None]
-        ours = [each.alert_group for each in recall.interventions.values() if each.verdict is not Verdict.MISSING]
-        known = [*groups, *ours]
-        self._known = {name for group in known for name in (key_of(group), place_of(group))}
+        notified = [group.notification for group in irm.alert_groups if group.notification is not None]
+        ours = (each.alert_group for each in recall.interventions.values() if each.verdict is not Verdict.MISSING)
+        self._groups = (*irm.alert_groups, *ours)
         self._paged_for = {fingerprint for notification in notified for fingerprint in notification.firing}
+
+    @cached_property
+    def _known(self) -> frozenset[str]:
+        """Names of what IRM has or had from us. Most runs have no candidate, and need none."""
+        return frozenset(name for group in self._groups for name in (key_of(group), place_of(group)))
 
     def candidates(self, alertmanager: AlertmanagerSnapshot) -> Iterator[Finding]:
         """Each aggregation group once, over all peers."""

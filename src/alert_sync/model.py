@@ -138,6 +138,11 @@ class AlertGroup:
     resolved_by: str = ""
     silenced_at: datetime | None = None
 
+    @property
+    def is_open(self) -> bool:
+        """Whether a person may be paged for it; one that could not be understood may be."""
+        return self.state is not AlertGroupState.RESOLVED
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IrmSnapshot:

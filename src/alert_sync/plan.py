@@ -16,7 +16,6 @@ from alert_sync.lost_resolves import LostResolves
 from alert_sync.missing import missing_groups
 from alert_sync.model import (
     Action,
-    AlertGroup,
     AlertGroupState,
     AlertmanagerSnapshot,
     Change,
@@ -85,9 +84,9 @@ def make_plan(
     `told` has the answers to the questions of a first plan; see hand_back.follow_up.
     """
     judge = Judge(alertmanager, policy, now)
-    findings = sorted((judge.finding(group) for group in irm.alert_groups if _is_open(group)), key=_age)
+    findings = sorted((judge.finding(group) for group in irm.alert_groups if group.is_open), key=_age)
     seen = frozenset(sighting_of(finding.alert_group) for finding in findings if _is_seen(finding, judge))
-    afterwards = follow_up(recall, judge, irm, policy, now=now, told=told)
+    afterwards = follow_up(recall, judge, irm, now=now, told=told)
     standing, known = _without(recall, afterwards), seen | recall.seen
     missing, questions = missing_groups(alertmanager, irm, standing, judge, policy, now=now, seen=known, told=told)
     quietening = _Quietening(recall, afterwards, LostResolves(recall, alertmanager, policy, now), policy, now)
@@ -228,10 +227,6 @@ def _wanted(made: Iterable[Change], recall: Recall) -> tuple[tuple[Change, ...],
 
 def _exceeds(changes: Sequence[Change], plan: Plan, percent: int, minimum: int) -> bool:
     return len(changes) > minimum and len(changes) * 100 > percent * plan.managed
-
-
-def _is_open(group: AlertGroup) -> bool:
-    return group.state is not AlertGroupState.RESOLVED
 
 
 def _is_managed(finding: Finding) -> bool:

@@ -24,7 +24,6 @@ from alert_sync.memory.ledger import Begun, Memory
 from alert_sync.missing import known_receivers
 from alert_sync.model import (
     Action,
-    AlertGroupState,
     AlertmanagerSnapshot,
     Change,
     ChangeResult,
@@ -124,7 +123,7 @@ class Reconciler:
             UpstreamError: one of the systems could not be read.
         """
         group = self.irm.read_alert_group(alert_group_id, deadline)
-        if group.state is AlertGroupState.RESOLVED:
+        if not group.is_open:
             raise EventError(f"alert group {group.id} is resolved: a run looks at open ones only")
         plan = make_plan(
             self.alertmanager.read(deadline),
@@ -145,7 +144,7 @@ class Reconciler:
         return report
 
 
-@dataclass(kw_only=False)
+@dataclass
 class _Course:
     """One run that holds the lease, from its first read to its last write."""
 
@@ -237,7 +236,7 @@ class _Course:
         wanted = [each for each in plan.changes if each.action is not Action.REPORT and id(each) not in refused]
         if report.dry_run or not wanted:
             return replace(report, message=unapplied_message(report, self.service.settings, plan, refusals))
-        return self._applied(report, wanted, refusals, looked_at=looked_at)
+        return self._applied(report, plan, wanted, refusals, looked_at=looked_at)
 
     def _plan(self, alertmanager: AlertmanagerSnapshot) -> tuple[Plan, tuple[str, ...]]:
         """The plan, after IRM was asked what it needs to know; and what could not be found out."""
@@ -273,12 +272,11 @@ class _Course:
         return Status.PARTIAL if status is Status.SUCCESS and is_in_doubt else status
 
     def _applied(
-        self, report: Report, wanted: Sequence[Change], refusals: Sequence[Refusal], *, looked_at: float
+        self, report: Report, plan: Plan, wanted: Sequence[Change], refusals: Sequence[Refusal], *, looked_at: float
     ) -> Report:
         service, now = self.service, self.service.clock()
         intended = intentions(self.recall, wanted, self.begun.lease, now=now)
         self.intended = service.memory.intend(self.begun, intended, self.work)
-        plan = report.plan or Plan(changes=(), kept=(), managed=0)
         applier = Applier(
             irm=service.irm,
             writer=self._writer(),

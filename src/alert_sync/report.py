@@ -10,11 +10,10 @@ from enum import StrEnum
 from typing import Any
 
 from alert_sync.model import AlertGroup, ChangeResult, Outcome, Plan, Verdict
-from alert_sync.wording import one_line
+from alert_sync.wording import timestamp, title_line
 
 # At 600 bytes each as a rule, and 4,500 at the most, below the 6 MB that a Lambda function may answer.
 MOST_CHANGES = 1_000
-_TITLE_LENGTH = 200
 
 
 class Trigger(StrEnum):
@@ -67,6 +66,11 @@ class Report:
     has_memory: bool = False
     job_id: str = ""
     running_job_id: str = ""
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it counts as a failure: a refused plan does too."""
+        return self.status in (Status.FAILED, Status.REFUSED)
 
     @property
     def kept(self) -> dict[str, int]:
@@ -122,7 +126,7 @@ class Report:
             "status": self.status.value,
             "message": self.message,
             "dry_run": self.dry_run,
-            "started_at": self.started_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "started_at": timestamp(self.started_at),
             "duration_seconds": round(self.duration_seconds, 3),
             "alerts_fetched": self.alerts_fetched,
             "alert_groups_examined": self.alert_groups_examined,
@@ -161,4 +165,4 @@ def change_row(result: ChangeResult) -> Mapping[str, str]:
 
 def group_row(group: AlertGroup) -> Mapping[str, str]:
     """An alert group as reports and logs name it; its title is bounded, as anybody can write it."""
-    return {"alert_group_id": group.id, "title": one_line(group.title, _TITLE_LENGTH), "url": group.url}
+    return {"alert_group_id": group.id, "title": title_line(group.title), "url": group.url}

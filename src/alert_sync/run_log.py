@@ -5,7 +5,7 @@ from __future__ import annotations
 from aws_lambda_powertools import Logger
 
 from alert_sync.model import Finding, Outcome, Verdict
-from alert_sync.report import Report, Status, change_row, group_row
+from alert_sync.report import Report, change_row, group_row
 
 # A log event may be 256 kB; the lines before the summary name every change.
 _CHANGES_IN_SUMMARY = 200
@@ -23,7 +23,7 @@ def log_run(logger: Logger, report: Report) -> None:
         logger.info("Alert group kept", extra={"run_id": report.run_id, **_kept_row(finding)})
     if len(kept) > _KEPT_LINES:
         logger.info("More alert groups kept", run_id=report.run_id, count=len(kept) - _KEPT_LINES)
-    summarize = logger.error if report.status in (Status.FAILED, Status.REFUSED) else logger.info
+    summarize = logger.error if report.has_failed else logger.info
     summarize("Reconciliation finished", report=report.as_dict(most_changes=_CHANGES_IN_SUMMARY))
 
 

@@ -112,8 +112,3 @@ def _undone(group: AlertGroup, acted_at: datetime) -> str:
         return "a person opened it again"
     is_later = group.resolved_at is not None and group.resolved_at > acted_at + CLOCK_TOLERANCE
     return "a person resolved it after this service did" if is_later and group.resolved_by else ""
-
-
-def is_same(group: AlertGroup, wanted: AlertGroup) -> bool:
-    """Whether both stand for the same alerts to IRM."""
-    return key_of(group) == key_of(wanted)

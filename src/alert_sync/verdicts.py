@@ -46,6 +46,12 @@ def covered_until(members: Sequence[Member]) -> datetime:
     return min(max(silence.ends_at for silence in member.silences) for member in members)
 
 
+def silence_end(members: Sequence[Member]) -> datetime | None:
+    """The same, where every one of them is silenced now; None elsewhere."""
+    is_covered = bool(members) and all(member.silences for member in members)
+    return covered_until(members) if is_covered else None
+
+
 def active_members(members: Sequence[Member]) -> tuple[Member, ...]:
     """Those that Alertmanager would page for."""
     return tuple(_in_state(members, AlertState.ACTIVE, AlertState.UNPROCESSED))

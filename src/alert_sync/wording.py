@@ -25,6 +25,7 @@ RULES: Mapping[Verdict, str] = MappingProxyType(
 _AT_MOST = 3
 _AUTHOR_LENGTH = 60
 _COMMENT_LENGTH = 100
+_TITLE_LENGTH = 200
 
 
 def active_reason(active: Sequence[Member], members: Sequence[Member]) -> str:
@@ -70,6 +71,16 @@ def missing_reason(count: int, distrust: Sequence[str]) -> str:
 def moment(time: datetime) -> str:
     """A time as people read it in a log: to the minute, UTC."""
     return time.strftime("%Y-%m-%d %H:%M UTC")
+
+
+def timestamp(time: datetime) -> str:
+    """A time as JSON holds it: ISO 8601 to the millisecond."""
+    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def title_line(title: str) -> str:
+    """An alert group's title, bounded: anybody can write it."""
+    return one_line(title, _TITLE_LENGTH)
 
 
 def one_line(text: str, length: int) -> str:

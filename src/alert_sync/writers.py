@@ -74,16 +74,11 @@ class ApiWriter:
         return _REMEDIES[Action.RESOLVE if change.action is Action.RESOLVE else Action.SILENCE]
 
 
-class IntegrationWriter:
-    """Through the integrations' own URLs, as Alertmanager. Resolves only; silencing still takes the API.
+class _WebhookWriter:
+    """What the ways through integrations' own URLs have in common."""
 
-    IRM finds the alert group by the webhook's group key. Several open ones may share it (somebody unresolved an old
-    one): the webhook would then resolve the newest, whichever was meant.
-    """
-
-    def __init__(self, inbound: InboundClient, irm: IrmSnapshot) -> None:
+    def __init__(self, inbound: InboundClient) -> None:
         self._inbound = inbound
-        self._with_key = Counter(_key(group) for group in irm.alert_groups)
         self._integrations: dict[str, Integration | UpstreamError] = {}
 
     def is_processed_later(self, change: Change) -> bool:  # noqa: ARG002 - the protocol's
@@ -92,7 +87,24 @@ class IntegrationWriter:
 
     def prepare(self, changes: Sequence[Change], deadline: Deadline) -> None:
         """Read each integration concerned."""
-        self._integrations = self._inbound.read_integrations(_integrations_of(changes), deadline)
+        wanted = (change.finding.alert_group.integration_id for change in changes)
+        self._integrations = self._inbound.read_integrations(wanted, deadline)
+
+    def remedy(self, change: Change) -> str:  # noqa: ARG002 - the protocol's
+        """A refused key is this integration's only."""
+        return ""
+
+
+class IntegrationWriter(_WebhookWriter):
+    """Through the integrations' own URLs, as Alertmanager. Resolves only; silencing still takes the API.
+
+    IRM finds the alert group by the webhook's group key. Several open ones may share it (somebody unresolved an old
+    one): the webhook would then resolve the newest, whichever was meant.
+    """
+
+    def __init__(self, inbound: InboundClient, irm: IrmSnapshot) -> None:
+        super().__init__(inbound)
+        self._with_key = Counter(_key(group) for group in irm.alert_groups)
 
     def write(self, change: Change, deadline: Deadline, confirm: Confirm) -> str:
         """Post the resolved webhook."""
@@ -103,31 +115,18 @@ class IntegrationWriter:
         self._inbound.resolve(group, integration, deadline, now=datetime.now(UTC), confirm=confirm)
         return ""
 
-    def remedy(self, change: Change) -> str:  # noqa: ARG002 - the protocol's
-        """A refused key is this integration's only."""
-        return ""
 
-
-class PagingWriter:
+class PagingWriter(_WebhookWriter):
     """Makes IRM page again, as Alertmanager would; where that is impossible by opening the old alert group again.
 
     What fires is read anew for each, because the page must name what fires now.
     """
 
     def __init__(self, inbound: InboundClient, irm: IrmClient, read_firing: ReadFiring) -> None:
-        self._inbound = inbound
+        super().__init__(inbound)
         self._irm = irm
         self._read_firing = read_firing
         self._looking = threading.Lock()
-        self._integrations: dict[str, Integration | UpstreamError] = {}
-
-    def is_processed_later(self, change: Change) -> bool:  # noqa: ARG002 - the protocol's
-        """IRM answers a webhook before it processes it."""
-        return True
-
-    def prepare(self, changes: Sequence[Change], deadline: Deadline) -> None:
-        """Read each integration concerned."""
-        self._integrations = self._inbound.read_integrations(_integrations_of(changes), deadline)
 
     def write(self, change: Change, deadline: Deadline, confirm: Confirm) -> str:
         """Post the firing webhook, or unresolve; returns why it had to be the latter."""
@@ -146,10 +145,6 @@ class PagingWriter:
                 raise
             self._irm.unresolve(group.id, deadline, confirm=confirm)
             return f"unresolved instead, so it will not resolve by itself: {error.cause}"
-        return ""
-
-    def remedy(self, change: Change) -> str:  # noqa: ARG002 - the protocol's
-        """Each integration is another credential."""
         return ""
 
     def _firing(self, change: Change, deadline: Deadline) -> list[Mapping[str, Any]]:
@@ -199,10 +194,6 @@ class WriterOfEach:
         """Whether a success only means that the change was taken in."""
         writer = self._writers.get(change.action)  # none opens again what it resolved: IRM answers that once it is done
         return writer is not None and writer.is_processed_later(change)
-
-
-def _integrations_of(changes: Sequence[Change]) -> list[str]:
-    return [change.finding.alert_group.integration_id for change in changes]
 
 
 def _readable(integration: Integration | UpstreamError, *, otherwise: type[UpstreamError] = UnsentError) -> Integration:

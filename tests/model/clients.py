@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -24,6 +24,7 @@ from alert_sync.model import (
     Silence,
     SilenceState,
 )
+from alert_sync.recall import key_of
 from tests.model.alertmanager import RECEIVER, Server, Target
 from tests.model.clock import text
 from tests.model.faults import Faults
@@ -151,12 +152,11 @@ class ModelIrmClient(IrmClient):
     def find_open(
         self,
         integration_id: str,
-        wanted: Mapping[str, Callable[[AlertGroup], bool]],
+        keys: Collection[str],
         deadline: Deadline,  # noqa: ARG002 - the interface's
     ) -> frozenset[str]:
         assert integration_id == INTEGRATION
-        groups = self._read_groups(is_open=True)
-        return frozenset(name for name, is_wanted in wanted.items() if any(map(is_wanted, groups)))
+        return frozenset(map(key_of, self._read_groups(is_open=True))).intersection(keys)
 
     def resolve(self, alert_group_id: str, deadline: Deadline, *, confirm: Confirm) -> None:  # noqa: ARG002
         def effect(group: AlertGroupRecord) -> None:

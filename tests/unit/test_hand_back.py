@@ -61,7 +61,7 @@ def after(
     told: Mapping[str, str] | None = None,
 ) -> Afterwards:
     judge = Judge(alertmanager, Policy(), NOW)
-    return follow_up(a_recall(intervention), judge, irm, Policy(), now=NOW, told=told)
+    return follow_up(a_recall(intervention), judge, irm, now=NOW, told=told)
 
 
 def page_again(intervention: Intervention, alertmanager: AlertmanagerSnapshot, *, reason: str) -> Afterwards:
@@ -449,8 +449,7 @@ def test_interventions_are_followed_up_in_an_order_of_their_own() -> None:
     orders = [(an_intervention(), other), (other, an_intervention())]
 
     plans = [
-        follow_up(a_recall(*order), judge, NOTHING_OPEN, Policy(), now=NOW, told={KEY: "", other.key: ""})
-        for order in orders
+        follow_up(a_recall(*order), judge, NOTHING_OPEN, now=NOW, told={KEY: "", other.key: ""}) for order in orders
     ]
 
     assert plans[0] == plans[1]
@@ -463,8 +462,6 @@ def test_each_of_two_group_keys_with_the_same_receiver_and_labels_is_handed_back
     both = an_intervention(), an_intervention(sibling)
     judge = Judge(ACTIVE, Policy(), NOW)
 
-    handed_back = follow_up(
-        a_recall(*both), judge, NOTHING_OPEN, Policy(), now=NOW, told={each.key: "" for each in both}
-    )
+    handed_back = follow_up(a_recall(*both), judge, NOTHING_OPEN, now=NOW, told={each.key: "" for each in both})
 
     assert {change.finding.alert_group.id for change in handed_back.changes} == {"I1", "I2"}

@@ -12,9 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from alert_sync.recall import AuditEntry, Condition, Counters, HistoryEntry, JobRecord, Mismatch
-from alert_sync.wording import one_line
-
-_TITLE_LENGTH = 200
+from alert_sync.wording import timestamp, title_line
 
 Document = Mapping[str, Any]
 
@@ -80,7 +78,7 @@ def mismatch_document(mismatch: Mismatch) -> Document:
         "type": mismatch.type.value,
         "subject": mismatch.subject,
         "alert_group_id": mismatch.alert_group_id or None,
-        "title": one_line(mismatch.title, _TITLE_LENGTH),
+        "title": title_line(mismatch.title),
         "url": mismatch.url or None,
         "integration_id": mismatch.integration_id or None,
         "action": mismatch.action.value,
@@ -145,7 +143,7 @@ def counters_document(counters: Counters) -> Document:
 
 def moment_text(moment: datetime) -> str:
     """A time as every answer writes it."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return timestamp(moment.astimezone(UTC))
 
 
 def _history_document(entry: HistoryEntry) -> Document:
