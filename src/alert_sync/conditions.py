@@ -96,7 +96,7 @@ def _in_sync(report: Report, failure: ReconcilerError | None) -> _Statement:
     if report.status is Status.REFUSED:
         return _Statement(status=FALSE, reason="PlanRefused", message=report.error)
     found, resolved = report.inconsistencies_found, report.inconsistencies_resolved
-    failed, deferred = report.count(Outcome.FAILED), report.count(Outcome.DEFERRED)
+    failed, deferred = report.count(Outcome.FAILED), report.inconsistencies_deferred
     message = f"inconsistencies: {found} found, {resolved} resolved, {failed} failed, {deferred} deferred"
     if failed:
         return _Statement(status=FALSE, reason="ChangesFailed", message=message)

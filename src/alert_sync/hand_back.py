@@ -110,7 +110,9 @@ class _Followers:
         self._now = now
         self._told = told
         self._by_id = {group.id: group for group in irm.alert_groups if group.is_open}
-        self._paging = {key_of(group) for group in self._by_id.values()}
+        self._by_key: defaultdict[str, list[AlertGroup]] = defaultdict(list)
+        for group in self._by_id.values():
+            self._by_key[key_of(group)].append(group)
         self._listing: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
         for group in self._by_id.values():
             for fingerprint in group.notification.firing if group.notification else ():
@@ -124,10 +126,12 @@ class _Followers:
     def _resolved(self, intervention: Intervention) -> _Next:
         """A group that we resolved, or made to page again and do not know whether that arrived."""
         group = intervention.alert_group
-        again = self._by_id.get(group.id)
-        if again is not None:
+        of_key = self._by_key.get(intervention.key, ())
+        # An older one takes no webhook any more: that it is open tells of a person, not of a later page.
+        older = next((each for each in of_key if each.created_at < group.created_at), None)
+        if again := self._by_id.get(group.id) or (older if len(of_key) == 1 else None):
             return self._opened_again(intervention, again)
-        if intervention.key in self._paging or intervention.verdict is Verdict.MISSING:
+        if of_key or intervention.verdict is Verdict.MISSING:
             return _OVER
         members = self._members(group)
         if active := self._owed(group, members):
@@ -195,8 +199,8 @@ class _Followers:
 
     def _unsilenced(self, intervention: Intervention, group: AlertGroup) -> _Next:
         """It pages: its time is over, our silence never happened, or a person ended it early, which stands."""
-        until = intervention.silenced_until
-        has_ended = until is None or self._now > until - CLOCK_TOLERANCE
+        # IRM counts from when it was asked, which was later: whatever its clock says, it has not ended before.
+        has_ended = intervention.silenced_until is None or self._now >= intervention.silenced_until
         if not intervention.is_done or intervention.action is not Action.SILENCE or has_ended:
             return _OVER
         return self._left_alone(intervention, group, "ended the silence in IRM that this service had set")

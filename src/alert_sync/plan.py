@@ -72,6 +72,7 @@ def make_plan(
     | any that cannot be understood                              | unknown      | keep                               |
     | some, each under a silence that still holds                | silenced     | SILENCED_ACTION, in listed states  |
     | the same, but none that the payload lists is among them    | unknown      | keep: another Alertmanager's group |
+    | the same, but the payload lists none that fires            | unknown      | keep: a person opened it again     |
     | the same, but one is missing or cut off and AM not trusted | unknown      | keep                               |
     | some, none active, not all silenced                        | suppressed   | keep                               |
     | none, Alertmanager trusted, payload complete               | gone         | keep; GONE_ACTION (lost_resolves)  |

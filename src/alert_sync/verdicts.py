@@ -131,18 +131,30 @@ class Judge:
         return self._verdict_all_silenced(notification, members)
 
     def _verdict_all_silenced(self, notification: Notification, members: Sequence[Member]) -> tuple[Verdict, str]:
-        if self._unreadable:
-            return Verdict.UNKNOWN, "Alertmanager's answer holds objects that could not be understood"
-        if not all(member.silences for member in members):
-            return Verdict.UNKNOWN, "a silence that covered one of its alerts has just ended or is not known yet"
-        missing = self._membership.missing(notification)
-        if notification.firing and len(missing) == len(notification.firing):
-            return Verdict.UNKNOWN, "Alertmanager holds none of the alerts that its webhook listed: another's group?"
-        if self.distrust and missing:
-            return Verdict.UNKNOWN, missing_reason(len(missing), self.distrust)
-        if self.distrust and notification.truncated_alerts:
-            return Verdict.UNKNOWN, f"its webhook was cut off (max_alerts), and {self.distrust[0]}"
+        doubt = self._doubt_of_owner(notification) or self._doubt_of_silences(notification, members)
+        if doubt:
+            return Verdict.UNKNOWN, doubt
         return Verdict.SILENCED, silenced_reason(members, until=covered_until(members))
+
+    def _doubt_of_owner(self, notification: Notification) -> str:
+        """Why it may not be Alertmanager that wants this alert group to be open."""
+        if not notification.firing:
+            return "its last webhook said that all its alerts are resolved: a person opened it again"
+        if len(self._membership.missing(notification)) == len(notification.firing):
+            return "Alertmanager holds none of the alerts that its webhook listed: another's group?"
+        return ""
+
+    def _doubt_of_silences(self, notification: Notification, members: Sequence[Member]) -> str:
+        """Why one of its alerts may not be silenced after all."""
+        if self._unreadable:
+            return "Alertmanager's answer holds objects that could not be understood"
+        if not all(member.silences for member in members):
+            return "a silence that covered one of its alerts has just ended or is not known yet"
+        if self.distrust and (missing := self._membership.missing(notification)):
+            return missing_reason(len(missing), self.distrust)
+        if self.distrust and notification.truncated_alerts:
+            return f"its webhook was cut off (max_alerts), and {self.distrust[0]}"
+        return ""
 
     def _verdict_without_members(self, notification: Notification) -> tuple[Verdict, str]:
         if self.distrust:

@@ -56,8 +56,9 @@ class AlertGroupRecord:
 
     @property
     def last_sender(self) -> str:
-        """The last one that is not this service: which Alertmanager it belongs to."""
-        return next((sender for _, sender, _ in reversed(self.webhooks) if sender != US), US)
+        """Whose alerts the last webhook named; a page by this service names those of its own Alertmanager."""
+        named = (by for _, by, webhook in reversed(self.webhooks) if by != US or webhook["status"] == "firing")
+        return next(named, US)
 
     def as_json(self) -> dict[str, Any]:
         at, _, webhook = self.webhooks[-1]
@@ -105,9 +106,13 @@ class Organization:
             if group.state == "silenced" and group.silenced_until <= self.clock.now:
                 self._end_silence(group)
 
+    def of_key(self, key: str) -> list[AlertGroupRecord]:
+        """In the order in which they began."""
+        return [group for group in self.alert_groups if group.key == key]
+
     def of(self, key: str) -> list[AlertGroupRecord]:
         """The open ones."""
-        return [group for group in self.alert_groups if group.key == key and group.is_open]
+        return [group for group in self.of_key(key) if group.is_open]
 
     def named(self, group_id: str) -> AlertGroupRecord | None:
         return next((group for group in self.alert_groups if group.id == group_id), None)
@@ -156,7 +161,7 @@ class Organization:
         key = webhook["groupLabels"]["alertname"]
         taking, is_resolved = self.taking(key), webhook["status"] == "resolved"
         if taking is None and is_resolved:
-            closed = [group for group in self.alert_groups if group.key == key and not group.is_open]
+            closed = [group for group in self.of_key(key) if not group.is_open]
             taking = max(closed, key=lambda group: group.created_at, default=None)
         if taking is None:
             taking = AlertGroupRecord(f"I{len(self.alert_groups) + 1}", key, self.clock.now, [])

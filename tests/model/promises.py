@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from tests.model.alertmanager import Server, Target
-from tests.model.clock import BEGINNING
+from tests.model.clock import BEGINNING, NEVER
 from tests.model.irm import PERSON, US, AlertGroupRecord, Organization
 from tests.model.table import Items
 
@@ -21,7 +21,7 @@ class Promises:
     """Watches the writes of the service, and remembers what people decided.
 
     `under` maps alert groups that the service made quiet to the silences of then; `reopened` has those of them that a
-    person opened again while the silences were still the same.
+    person opened again while the silences were still the same, until IRM's own silence would have ended anyway.
     """
 
     own: Server
@@ -29,7 +29,7 @@ class Promises:
     irm: Organization
     items: Items
     notifies_missing: bool
-    reopened: dict[str, frozenset[str]] = field(default_factory=dict)
+    reopened: dict[str, tuple[frozenset[str], datetime]] = field(default_factory=dict)
     under: dict[str, frozenset[str]] = field(default_factory=dict)
     quietened_at: dict[str, datetime] = field(default_factory=dict)
     broken: list[str] = field(default_factory=list)
@@ -49,17 +49,19 @@ class Promises:
         """The service resolves or silences: before it takes effect."""
         what = f"{action} of {group.id if group else 'nothing'} ({key})"
         self._check_intention(key, what)
+        self.quietened_at[key] = self.own.clock.now
         if group is None or not group.is_open:
             return
-        told = {alert["fingerprint"] for alert in group.webhooks[-1][2]["alerts"]}
+        webhook = group.webhooks[-1][2]
+        told = {alert["fingerprint"] for alert in webhook["alerts"] if alert["status"] == "firing"}
         if any(alert in self.own.held or alert.fingerprint in told for alert in self.active(key)):
             self.broken.append(f"{what}: one of its alerts is active")
         if group.last_sender == self.other.name and any(alert.name == key for alert in self.other.firing):
             self.broken.append(f"{what}: it is the other Alertmanager's, where it fires")
-        if self.reopened.get(group.id) == self.silences_of(key):
+        reopened, until = self.reopened.get(group.id, (None, NEVER))
+        if reopened == self.silences_of(key) and until > self.own.clock.now:
             self.broken.append(f"{what}: a person opened it again, and its silences are the same")
         self.under[group.id] = self.silences_of(key)
-        self.quietened_at[key] = self.own.clock.now
 
     def opens(self, group: AlertGroupRecord, action: str) -> None:
         """The service unresolves or unsilences: before it takes effect."""
@@ -88,13 +90,17 @@ class Promises:
     def person_opens(self, group: AlertGroupRecord) -> None:
         """A person unresolves or unsilences: before it takes effect."""
         is_ours = US in (group.closed_by[: len(US)], group.silenced_by)
-        if is_ours and self.under.get(group.id) == self.silences_of(group.key):
-            self.reopened[group.id] = self.under[group.id]
+        others = [each for each in self.irm.of_key(group.key) if each.created_at > group.created_at or each.is_open]
+        # There is one memory for each key.
+        is_only_one = all(each.closed_by.startswith(US) for each in others if each is not group)
+        can_tell = self.own.clock.now > self.in_doubt_until
+        if is_ours and is_only_one and can_tell and self.under.get(group.id) == self.silences_of(group.key):
+            self.reopened[group.id] = self.under[group.id], group.silenced_until
 
     def look(self) -> None:
         """Forget decisions that silences have overtaken."""
         ids = {group.id: group.key for group in self.irm.alert_groups}
-        self.reopened = {each: was for each, was in self.reopened.items() if was == self.silences_of(ids[each])}
+        self.reopened = {each: was for each, was in self.reopened.items() if was[0] == self.silences_of(ids[each])}
 
     def _is_ours(self, group: AlertGroupRecord) -> bool:
         """IRM does not say who silenced: that a person did it shortly after the service, the service cannot know."""
@@ -107,7 +113,9 @@ class Promises:
             self.broken.append(f"{what}: {self.irm.of(key)[0].id} is open")
         by, at = self._last_quietened(key)
         ours = self.quietened_at.get(key, BEGINNING - CANNOT_TELL)
-        if by == US or at <= max(self.in_doubt_until, ours + CANNOT_TELL) or self._may_be_missing(key, by, at):
+        newest = self.irm.of_key(key)[-1:]
+        is_ours = by == US or any(group.closed_by.startswith(US) for group in newest)
+        if is_ours or at <= max(self.in_doubt_until, ours + CANNOT_TELL) or self._may_be_missing(key, by, at):
             return
         self.broken.append(f"{what}: quiet by {by or 'nobody'}, not by the service")
 

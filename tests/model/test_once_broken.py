@@ -110,3 +110,20 @@ def test_run_that_dies_at_any_write_of_a_resolve_is_made_good(at: int, fault: Fa
     world.run()
 
     assert (world.state()["A"], world.promises.broken) == ([("firing", "")], [])
+
+
+def test_older_of_two_groups_of_one_key_that_a_person_opens_again_is_left_alone() -> None:
+    world = a_world_with_a_page()
+    world.irm.resolve(world.irm.alert_groups[0], PERSON)
+    world.own.fire(A2)
+    world.wait(UNTIL_PAGED)
+    old, _ = world.irm.alert_groups
+    world.irm.unresolve(old)
+    world.own.silence(A, timedelta(hours=1))
+    resolved = world.run().changes
+    world.wait(INTERVAL)
+    world.irm.unresolve(old)
+
+    run = world.run()
+
+    assert (resolved, run.changes) == ([("resolve", "A"), ("resolve", "A")], [])

@@ -105,6 +105,15 @@ class World:
             if self.clock.now >= until and self._next_due() > until:
                 return
 
+    def is_still_for(self, length: timedelta) -> bool:
+        """Nothing happens by itself so soon: no flush, no repeat, no end of a silence."""
+        return self._next_due() > self.clock.now + length and self.are_silences_longer_than(length)
+
+    def are_silences_longer_than(self, length: timedelta) -> bool:
+        """Those of both Alertmanagers."""
+        silences = (*self.own.active_silences(), *self.other.active_silences())
+        return all(silence.ends_at > self.clock.now + length for silence in silences)
+
     def run(self, faults: Faults | None = None, *, interruption: Callable[[], None] | None = None) -> Run:
         """One run of the service; `interruption` happens between its first look at Alertmanager and its writes."""
         self.wait(timedelta(seconds=1))  # no two runs begin at the same moment

@@ -234,6 +234,21 @@ def test_group_that_a_person_opened_again_is_left_alone() -> None:
     assert after(an_intervention(), SILENCED, irm_with(a_keyed_group())) == Afterwards(left_alone=alone, undone=undone)
 
 
+def test_older_group_of_the_same_key_that_a_person_opened_again_is_left_alone_too() -> None:
+    older = replace(a_keyed_group("I0"), created_at=a_keyed_group().created_at - timedelta(hours=1))
+
+    afterwards = after(an_intervention(), SILENCED, irm_with(older))
+
+    assert (list(afterwards.left_alone), afterwards.forgotten) == (["I1"], ())
+
+
+def test_group_that_followed_the_older_one_that_a_person_opened_again_ends_our_concern() -> None:
+    older = replace(a_keyed_group("I0"), created_at=a_keyed_group().created_at - timedelta(hours=1))
+    newer = replace(a_keyed_group("I2"), created_at=a_keyed_group().created_at + timedelta(hours=1))
+
+    assert after(an_intervention(), SILENCED, irm_with(older, newer)) == OVER
+
+
 def test_group_that_was_seen_to_be_opened_again_is_left_alone_as_long_as_nothing_changes() -> None:
     undone = replace(an_intervention(), is_undone=True)
 
@@ -394,7 +409,7 @@ def test_group_whose_silence_a_person_ended_is_left_alone() -> None:
 @pytest.mark.parametrize(
     "silence",
     [
-        pytest.param(an_irm_silence(ends_in=timedelta(seconds=59)), id="its time is over, as far as clocks can tell"),
+        pytest.param(an_irm_silence(ends_in=timedelta(0)), id="its time is over"),
         pytest.param(replace(an_irm_silence(), silenced_until=None), id="nobody knows until when"),
         pytest.param(an_irm_silence(is_done=False), id="it never happened"),
         pytest.param(replace(an_irm_silence(), action=Action.UNSILENCE), id="we were about to end it"),
@@ -404,8 +419,8 @@ def test_group_that_pages_for_another_reason_is_forgotten(silence: Intervention)
     assert after(silence, SILENCED, irm_with(a_keyed_group())) == OVER
 
 
-def test_person_who_ended_the_silence_wins_up_to_its_last_minute() -> None:
-    silence = an_irm_silence(ends_in=timedelta(seconds=60))
+def test_person_who_ended_the_silence_wins_up_to_its_last_second() -> None:
+    silence = an_irm_silence(ends_in=timedelta(seconds=1))
 
     assert list(after(silence, SILENCED, irm_with(a_keyed_group())).left_alone) == ["I1"]
 

@@ -179,12 +179,14 @@ def test_group_of_which_alertmanager_holds_no_listed_alert_may_be_anothers() -> 
     assert finding.verdict is Verdict.UNKNOWN
 
 
-def test_group_whose_webhook_listed_nothing_as_firing_is_judged_by_its_members() -> None:
+def test_open_group_whose_webhook_listed_nothing_as_firing_was_opened_again_by_a_person_and_is_kept() -> None:
     notification = replace(a_notification(), firing={})
 
     plan = plan_of(alertmanager_with(a_silenced_alert()), irm_with(an_alert_group(notification=notification)))
 
-    assert actions(plan) == {"I1": Action.RESOLVE}
+    assert [(finding.verdict, finding.reason) for finding in plan.kept] == [
+        (Verdict.UNKNOWN, "its last webhook said that all its alerts are resolved: a person opened it again")
+    ]
 
 
 # --- trust
