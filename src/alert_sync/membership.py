@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 from alert_sync.model import Alert, AlertmanagerSnapshot, AlertState, Notification
 
@@ -51,6 +52,7 @@ class Membership:
         return frozenset(fingerprint for fingerprint in notification.firing if fingerprint not in self.alerts)
 
 
+@lru_cache
 def quote_receiver(name: str) -> str:
     """The receiver's name as Alertmanager writes it into webhooks."""
     return "".join(f"\\{character}" if character in _QUOTED_BY_GO else character for character in name)

@@ -106,12 +106,13 @@ class _Search:
 
     def candidates(self, alertmanager: AlertmanagerSnapshot) -> Iterator[Finding]:
         """Each aggregation group once, over all peers."""
-        for (receiver, labels), fingerprints in sorted(_merged(alertmanager, self._receivers).items(), key=_order):
-            if self._paged_for.isdisjoint(fingerprints):
-                alerts = (self._judge.standing(fingerprint) for fingerprint in sorted(fingerprints))
-                members = tuple(self._judge.member(alert) for alert in alerts)
-                if (finding := self._finding(self._receivers[receiver], receiver, labels, members)) is not None:
-                    yield finding
+        merged = _merged(alertmanager, self._receivers).items()
+        unheard = (item for item in merged if self._paged_for.isdisjoint(item[1]))
+        for (receiver, labels), fingerprints in sorted(unheard, key=_order):
+            alerts = (self._judge.standing(fingerprint) for fingerprint in sorted(fingerprints))
+            members = tuple(self._judge.member(alert) for alert in alerts)
+            if (finding := self._finding(self._receivers[receiver], receiver, labels, members)) is not None:
+                yield finding
 
     def _finding(
         self, known: Receiver, receiver: str, labels: frozenset[tuple[str, str]], members: tuple[Member, ...]

@@ -287,7 +287,9 @@ class Histories(RuleBasedStateMachine):
         return run
 
     def _reopenable(self) -> list[AlertGroupRecord]:
-        return [group for group in self.world.irm.alert_groups if not group.is_open]
+        """The newest of each key: there is one memory for each. Of several open ones test_once_broken.py tells."""
+        newest = {group.key: group for group in self.world.irm.alert_groups}
+        return [group for key, group in newest.items() if not self.world.irm.of(key)]
 
     def _verbs(self) -> Mapping[str, Callable[[AlertGroupRecord], None]]:
         irm = self.world.irm

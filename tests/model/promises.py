@@ -113,15 +113,12 @@ class Promises:
             self.broken.append(f"{what}: {self.irm.of(key)[0].id} is open")
         by, at = self._last_quietened(key)
         ours = self.quietened_at.get(key, BEGINNING - CANNOT_TELL)
-        newest = self.irm.of_key(key)[-1:]
-        is_ours = by == US or any(group.closed_by.startswith(US) for group in newest)
-        if is_ours or at <= max(self.in_doubt_until, ours + CANNOT_TELL) or self._may_be_missing(key, by, at):
+        # What a person closed before these alerts began was about others.
+        is_by_a_person = by == PERSON and at >= min((self.own.firing[each] for each in self.active(key)), default=at)
+        may_be_missing = not is_by_a_person and (self.notifies_missing or by == PERSON)
+        if by == US or at <= max(self.in_doubt_until, ours + CANNOT_TELL) or may_be_missing:
             return
         self.broken.append(f"{what}: quiet by {by or 'nobody'}, not by the service")
-
-    def _may_be_missing(self, key: str, by: str, at: datetime) -> bool:
-        began = min((self.own.firing[alert] for alert in self.active(key)), default=at)
-        return self.notifies_missing and not (by == PERSON and at >= began)
 
     def _check_intention(self, key: str, what: str) -> None:
         """Whatever is done to IRM stands in the table before."""
