@@ -85,8 +85,8 @@ class Organization:
     alert_groups: list[AlertGroupRecord] = field(default_factory=list)
     taken_in: list[tuple[datetime, str, dict[str, Any]]] = field(default_factory=list)
     processing: timedelta = timedelta(0)
-    quietened_by: dict[str, tuple[str, datetime]] = field(default_factory=dict)
-    """Who last closed or silenced an alert group of this key."""
+    quietened_by: dict[str, tuple[str, datetime, AlertGroupRecord]] = field(default_factory=dict)
+    """Who last closed or silenced an alert group of this key, when, and which."""
 
     def receive(self, webhook: dict[str, Any], sender: str) -> None:
         self.taken_in.append((self.clock.now + self.processing, sender, webhook))
@@ -150,7 +150,7 @@ class Organization:
         group.silenced_by = by
         if by == US:
             group.silenced_by_us_at = self.clock.now
-        self.quietened_by[group.key] = (by, self.clock.now)
+        self.quietened_by[group.key] = (by, self.clock.now, group)
 
     def unsilence(self, group: AlertGroupRecord) -> None:
         if group.state != "silenced":
@@ -175,7 +175,7 @@ class Organization:
         self._end_silence(group)
         group.resolved_at, group.closed_by, group.was_resolved = self.clock.now, by, True
         group.is_acknowledged = False
-        self.quietened_by[group.key] = (by, self.clock.now)
+        self.quietened_by[group.key] = (by, self.clock.now, group)
 
     def _end_silence(self, group: AlertGroupRecord) -> None:
         group.silenced_at, group.silenced_until, group.silenced_by = None, NEVER, ""

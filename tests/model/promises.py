@@ -31,7 +31,7 @@ class Promises:
     notifies_missing: bool
     reopened: dict[str, tuple[frozenset[str], datetime]] = field(default_factory=dict)
     under: dict[str, frozenset[str]] = field(default_factory=dict)
-    quietened_at: dict[str, datetime] = field(default_factory=dict)
+    quietened: dict[str, tuple[datetime, str]] = field(default_factory=dict)
     broken: list[str] = field(default_factory=list)
     in_doubt_until: datetime = BEGINNING
     """A run died or lost an answer: what people did up to here may as well have been done by it."""
@@ -49,7 +49,7 @@ class Promises:
         """The service resolves or silences: before it takes effect."""
         what = f"{action} of {group.id if group else 'nothing'} ({key})"
         self._check_intention(key, what)
-        self.quietened_at[key] = self.own.clock.now
+        self.quietened[key] = self.own.clock.now, group.id if group else ""
         if group is None or not group.is_open:
             return
         webhook = group.webhooks[-1][2]
@@ -85,7 +85,8 @@ class Promises:
     def is_owed(self, key: str) -> bool:
         """Whether IRM is quiet by an act of the service's although an alert is active that Alertmanager knows of."""
         is_active = any(alert in self.own.held for alert in self.active(key))
-        return is_active and not self._is_heard(key) and self._last_quietened(key)[0] == US
+        by, *_ = self.irm.quietened_by.get(key, ("",))
+        return is_active and not self._is_heard(key) and by == US
 
     def person_opens(self, group: AlertGroupRecord) -> None:
         """A person unresolves or unsilences: before it takes effect."""
@@ -111,12 +112,15 @@ class Promises:
     def _check_page(self, key: str, what: str) -> None:
         if self.irm.of(key) and not self.world_moved:
             self.broken.append(f"{what}: {self.irm.of(key)[0].id} is open")
-        by, at = self._last_quietened(key)
-        ours = self.quietened_at.get(key, BEGINNING - CANNOT_TELL)
+        by, at, group = self.irm.quietened_by.get(key, ("", self.own.clock.now, None))
+        ours, our_id = self.quietened.get(key, (BEGINNING - CANNOT_TELL, ""))
+        # IRM is asked about the one that we closed, and about those that began since.
+        is_asked_about = group is None or group.id == our_id or group.created_at >= ours
         # What a person closed before these alerts began was about others.
         is_by_a_person = by == PERSON and at >= min((self.own.firing[each] for each in self.active(key)), default=at)
         may_be_missing = not is_by_a_person and (self.notifies_missing or by == PERSON)
-        if by == US or at <= max(self.in_doubt_until, ours + CANNOT_TELL) or may_be_missing:
+        cannot_tell = at <= max(self.in_doubt_until, ours + CANNOT_TELL)
+        if by == US or cannot_tell or may_be_missing or not is_asked_about:
             return
         self.broken.append(f"{what}: quiet by {by or 'nobody'}, not by the service")
 
@@ -132,6 +136,3 @@ class Promises:
     def _is_heard(self, key: str) -> bool:
         is_on_its_way = any(webhook["groupLabels"]["alertname"] == key for _, _, webhook in self.irm.taken_in)
         return is_on_its_way or any(group.is_heard for group in self.irm.of(key))
-
-    def _last_quietened(self, key: str) -> tuple[str, datetime]:
-        return self.irm.quietened_by.get(key, ("", self.own.clock.now))
