@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -70,7 +70,7 @@ class Promises:
         if action == "unsilence" and group.state == "silenced" and not self._is_ours(group):
             self.broken.append(f"{what}: a person silenced it")
         if action == "unresolve" and not group.is_open:
-            self._check_page(group.key, what)
+            self._check_page(group.key, what, self.active(group.key))
 
     def pages(self, webhook: Mapping[str, Any]) -> None:
         """The service posts a firing webhook: before it is taken in."""
@@ -80,7 +80,7 @@ class Promises:
         named = {alert["fingerprint"] for alert in webhook["alerts"]}
         if not named <= {alert.fingerprint for alert in self.active(key)}:
             self.broken.append(f"{what}: not all of {sorted(named)} are active")
-        self._check_page(key, what)
+        self._check_page(key, what, [alert for alert in self.active(key) if alert.fingerprint in named])
 
     def is_owed(self, key: str) -> bool:
         """Whether IRM is quiet by an act of the service's although an alert is active that Alertmanager knows of."""
@@ -109,7 +109,7 @@ class Promises:
         is_shortly_after = ours is not None and silenced_at <= ours + CANNOT_TELL
         return group.silenced_by == US or is_shortly_after or silenced_at <= self.in_doubt_until
 
-    def _check_page(self, key: str, what: str) -> None:
+    def _check_page(self, key: str, what: str, alerts: Sequence[Target]) -> None:
         if self.irm.of(key) and not self.world_moved:
             self.broken.append(f"{what}: {self.irm.of(key)[0].id} is open")
         by, at, group = self.irm.quietened_by.get(key, ("", self.own.clock.now, None))
@@ -117,7 +117,7 @@ class Promises:
         # IRM is asked about the one that we closed, and about those that began since.
         is_asked_about = group is None or group.id == our_id or group.created_at >= ours
         # What a person closed before these alerts began was about others.
-        is_by_a_person = by == PERSON and at >= min((self.own.firing[each] for each in self.active(key)), default=at)
+        is_by_a_person = by == PERSON and at >= min((self.own.firing[each] for each in alerts), default=at)
         may_be_missing = not is_by_a_person and (self.notifies_missing or by == PERSON)
         cannot_tell = at <= max(self.in_doubt_until, ours + CANNOT_TELL)
         if by == US or cannot_tell or may_be_missing or not is_asked_about:
