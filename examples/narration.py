@@ -14,6 +14,7 @@ from examples.invocation import Invocation, Json
 from examples.scenario import CROWD, Shown
 from tests.support.fake_irm import LoggedRequest
 
+_VERBOSE = "PYTHONPATH=src:. .tools/dev/bin/python examples/reconcile_once.py --verbose"
 _BOLD = "\033[1m{}\033[0m"
 
 
@@ -115,7 +116,7 @@ def show_log(invocation: Invocation, *, is_verbose: bool) -> None:
         _headline("LOG")
         print("\n".join(invocation.log_lines))
     else:
-        print(f"\n{len(invocation.log_lines)} log lines are not shown; --verbose shows them.")
+        print(f"\n{len(invocation.log_lines)} log lines are not shown. To see them: {_VERBOSE}")
 
 
 def _change_row(row: Json, *, with_reason: bool) -> tuple[str, ...]:

@@ -104,13 +104,13 @@ class Applier:
 
     def _apply(self, change: Change) -> ChangeResult:
         if refusal := self._refusals.get(self.writer.remedy(change)):
-            return _unsent(change, Outcome.DEFERRED, f"not tried: {refusal}")
+            return not_sent(change, f"not tried: {refusal}")
         try:
             remark = self.writer.write(change, self.deadline, lambda: self._confirm(change))
         except PostponedError as error:
-            return _unsent(change, Outcome.DEFERRED, str(error))
+            return not_sent(change, str(error))
         except UnsentError as error:
-            return _unsent(change, Outcome.FAILED, str(error))
+            return not_sent(change, str(error), Outcome.FAILED)
         except UpstreamError as error:
             return self._refused(change, error) or self._looked_up(change, error)
         if remark:
@@ -129,7 +129,7 @@ class Applier:
         if not remedy or not isinstance(error, PermanentUpstreamError) or not error.is_refused_credential:
             return None
         self._refusals[remedy] = f"{error}; {remedy}"
-        return _unsent(change, Outcome.FAILED, self._refusals[remedy])
+        return not_sent(change, self._refusals[remedy], Outcome.FAILED)
 
     def _looked_up(self, change: Change, error: UpstreamError) -> ChangeResult:
         """After a refusal or a lost answer only the alert group itself knows whether the change was made."""
@@ -201,7 +201,7 @@ class Applier:
         return ""
 
 
-def _unsent(change: Change, outcome: Outcome, error: str) -> ChangeResult:
+def not_sent(change: Change, error: str, outcome: Outcome = Outcome.DEFERRED) -> ChangeResult:
     """Of a change that IRM certainly knows nothing of."""
     return ChangeResult(change=change, outcome=outcome, error=error, is_sent=False)
 

@@ -31,8 +31,6 @@ from alert_sync.report import Report
 from alert_sync.verdicts import silence_end
 from alert_sync.wording import title_line
 
-# An item of the table holds 400 kB. Alert groups beyond are not resolved as lost ones.
-_MOST_SEEN = 12_000
 _WRITTEN = (Outcome.APPLIED, Outcome.ALREADY, Outcome.FAILED)
 
 
@@ -76,19 +74,19 @@ def books_of(
     `intended` are the intentions by key, with the versions that they were written with. `forced_by` is who lifted the
     guards for this run, if anybody did; `dead_run_id` is the run that never ended, if this one found its lease.
     """
-    standing, forgotten = _settled(recall, report.results, intended, now)
+    standing, done = _settled(recall, report.results, intended, now)
     over = [recall.interventions[key] for key in plan.forgotten if key not in intended]
     died = _of_dead_runs(recall, plan, intended, irm)
     paged = [each for each in over if each.run_id == dead_run_id and not each.is_done and each.action.makes_irm_page]
     mismatches = followed_mismatches(recall, plan, report.results, job_id=job_id, now=now)
     return Bookkeeping(
         standing=(*standing, *(replace(each, is_done=True) for each in died), *_undone(recall, plan, intended)),
-        forgotten=(*forgotten, *over),
+        forgotten=(*done, *over),
         mismatches=mismatches,
         audit=(
-            *([_audit_of_force(forced_by, report, job_id, now)] if forced_by else []),
-            *_audit(report, mismatches, now),
+            *_audit(report, mismatches, forced_by, job_id, now),
             *(_audit_of_the_dead(each, now) for each in (*died, *paged)),
+            *_audit_of_leaving_alone(recall, plan, intended, report, now),
         ),
         seen=_seen(recall, plan, irm, receivers),
         receivers=receivers,
@@ -226,12 +224,15 @@ def _of_dead_runs(
     ]
 
 
-def _audit(report: Report, mismatches: Sequence[Mismatch], now: datetime) -> list[AuditEntry]:
+def _audit(
+    report: Report, mismatches: Sequence[Mismatch], forced_by: str, job_id: str, now: datetime
+) -> list[AuditEntry]:
     """Every write to IRM that this run tried; in a dry run what it would have, once for each new mismatch."""
-    by_subject = {mismatch.subject: mismatch for mismatch in mismatches}
-    entries = []
+    by_subject = {(mismatch.type, mismatch.subject): mismatch for mismatch in mismatches}
+    entries = [_audit_of_force(forced_by, report, job_id, now)] if forced_by else []
     for position, result in enumerate(report.results):
-        mismatch = by_subject.get(subject_of(result.change.finding))
+        finding = result.change.finding
+        mismatch = by_subject.get((finding.verdict, subject_of(finding)))
         is_new = mismatch is not None and mismatch.version is None
         is_planned = result.outcome is Outcome.PLANNED and report.dry_run and is_new
         if result.change.action is not Action.REPORT and (result.outcome in _WRITTEN or is_planned):
@@ -287,6 +288,30 @@ def _audit_of_the_dead(intervention: Intervention, now: datetime) -> AuditEntry:
     )
 
 
+def _audit_of_leaving_alone(
+    recall: Recall, plan: Plan, intended: Mapping[str, Intervention], report: Report, now: datetime
+) -> list[AuditEntry]:
+    """Why an alert group that we made quiet is given back no more, or is not made quiet again."""
+    kept = {finding.alert_group.id: finding.reason for finding in plan.kept} if plan.undone else {}
+    undone = {key: kept.get(recall.interventions[key].alert_group.id, "") for key in plan.undone}
+    return [
+        AuditEntry(
+            id=new_id(now, report.run_id, "leave alone", key),
+            at=now,
+            who=SERVICE,
+            action="leave alone",
+            target=target_of(recall.interventions[key].alert_group),
+            before="",
+            after="",
+            run_id=report.run_id,
+            answer=reason,
+            dry_run=report.dry_run,
+        )
+        for key, reason in {**plan.forgotten, **undone}.items()
+        if reason and key not in intended
+    ]
+
+
 _AFTER = {
     Action.NOTIFY: AlertGroupState.FIRING.value,
     Action.UNRESOLVE: AlertGroupState.FIRING.value,
@@ -300,5 +325,4 @@ def _seen(recall: Recall, plan: Plan, irm: IrmSnapshot, receivers: Mapping[str, 
     """The alert groups known to be this Alertmanager's, if that has to be written anew."""
     if plan.seen <= recall.seen and receivers == recall.receivers:
         return None
-    seen = (recall.seen | plan.seen) & frozenset(map(sighting_of, irm.alert_groups))
-    return frozenset(sorted(seen)[:_MOST_SEEN])
+    return (recall.seen | plan.seen) & frozenset(map(sighting_of, irm.alert_groups))

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import cached_property
 
 from alert_sync.model import (
     Action,
@@ -22,12 +23,14 @@ from alert_sync.model import (
     Question,
     Verdict,
 )
-from alert_sync.recall import Intervention, Recall, key_of, short_hash
+from alert_sync.recall import Intervention, Recall, key_of, place_of, short_hash
 from alert_sync.verdicts import Judge, active_members, silence_end
 from alert_sync.wording import handed_back_reason, moment
 
 # Alertmanager keeps what it has sent for min(2 x repeat_interval, 120 h); after that it announces an alert anew.
 NOTIFICATION_LOG_LIFE = timedelta(hours=120)
+# A peer that never answers again must not make us remember for ever.
+_LONGEST_DISTRUST = timedelta(days=30)
 # IRM's clock and ours may differ by so much.
 CLOCK_TOLERANCE = timedelta(seconds=60)
 # IRM may take so long to process a webhook that it has taken in.
@@ -41,12 +44,12 @@ class Afterwards:
     `left_alone` maps ids of alert groups that a person has opened again, after we made them quiet, to the sentence
     that says so. `questions` are interventions that IRM has to be asked about first. `silence_ends` are when the alerts
     of others begin to be active again. `undone` are those that a person is seen to have undone for the first time,
-    with the silences of now.
+    with the silences of now. `forgotten` says why no page is owed any more, where somebody may ask.
     """
 
     changes: tuple[Change, ...] = ()
     questions: tuple[Question, ...] = ()
-    forgotten: tuple[str, ...] = ()
+    forgotten: Mapping[str, str] = field(default_factory=dict)
     left_alone: Mapping[str, str] = field(default_factory=dict)
     silence_ends: tuple[datetime, ...] = ()
     undone: Mapping[str, str] = field(default_factory=dict)
@@ -54,17 +57,22 @@ class Afterwards:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Next:
-    """What becomes of one intervention. All empty: it is remembered further."""
+    """What becomes of one intervention. All empty: it is remembered further. `why` it is over, if somebody may ask."""
 
     change: Change | None = None
     question: Question | None = None
     is_over: bool = False
+    why: str = ""
     left_alone: str = ""
     undone_under: str = ""
     silence_end: datetime | None = None
 
 
 _OVER = _Next(is_over=True)
+
+
+def _over(why: str) -> _Next:
+    return _Next(is_over=True, why=why)
 
 
 def silences_of(members: Iterable[Member]) -> str:
@@ -97,7 +105,7 @@ def follow_up(
     return Afterwards(
         changes=tuple(each.change for each in nexts.values() if each.change is not None),
         questions=tuple(each.question for each in nexts.values() if each.question is not None),
-        forgotten=tuple(key for key, each in nexts.items() if each.is_over),
+        forgotten={key: each.why for key, each in nexts.items() if each.is_over},
         left_alone={group_id: reason for group_id, reason in alone.items() if reason},
         undone={key: each.undone_under for key, each in nexts.items() if each.undone_under},
         silence_ends=tuple(each.silence_end for each in nexts.values() if each.silence_end is not None),
@@ -113,10 +121,6 @@ class _Followers:
         self._by_key: defaultdict[str, list[AlertGroup]] = defaultdict(list)
         for group in self._by_id.values():
             self._by_key[key_of(group)].append(group)
-        self._listing: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
-        for group in self._by_id.values():
-            for fingerprint in group.notification.firing if group.notification else ():
-                self._listing[group.integration_id, fingerprint].add(group.id)
 
     def next(self, intervention: Intervention) -> _Next:
         if intervention.action in (Action.SILENCE, Action.UNSILENCE):
@@ -131,26 +135,42 @@ class _Followers:
         older = next((each for each in of_key if each.created_at < group.created_at), None)
         if again := self._by_id.get(group.id) or (older if len(of_key) == 1 else None):
             return self._opened_again(intervention, again)
-        if of_key or intervention.verdict is Verdict.MISSING:
+        if of_key:
+            return _over(f"alert group {of_key[0].id} is open for it")
+        if intervention.verdict is Verdict.MISSING:
             return _OVER
         members = self._members(group)
         if active := self._owed(group, members):
-            return _OVER if self._are_paged_for(active, group) else self._hand_back(intervention, active, members)
-        is_over = not members and not self._judge.distrust and self._now - intervention.acted_at > NOTIFICATION_LOG_LIFE
+            paging = self._paging_for(active, group)
+            return (
+                _over(f"alert group {paging} is open for it")
+                if paging
+                else self._hand_back(intervention, active, members)
+            )
+        life = _LONGEST_DISTRUST if self._judge.distrust else NOTIFICATION_LOG_LIFE
+        is_over = not members and self._now - intervention.acted_at > life
         return _OVER if is_over else _Next(silence_end=silence_end(members))
+
+    @cached_property
+    def _by_place(self) -> Mapping[str, list[AlertGroup]]:
+        by_place: defaultdict[str, list[AlertGroup]] = defaultdict(list)
+        for group in self._by_id.values():
+            by_place[place_of(group)].append(group)
+        return by_place
 
     def _owed(self, group: AlertGroup, members: tuple[Member, ...]) -> tuple[Member, ...]:
         """The members that fire and that Alertmanager would send for this alert group, and no other."""
         in_place = self._judge.in_place(group.notification) if group.notification else frozenset[str]()
         return tuple(member for member in active_members(members) if member.alert.fingerprint in in_place)
 
-    def _are_paged_for(self, active: Sequence[Member], group: AlertGroup) -> bool:
-        """Whether an open alert group lists them all: under another group key, after the routes were edited.
+    def _paging_for(self, active: Sequence[Member], group: AlertGroup) -> str:
+        """The open alert group that lists them all: under another group key, after the routes were edited.
 
-        Of the same integration: whoever another one pages is somebody else.
+        Under the same receiver and labels: whoever another route pages is somebody else.
         """
-        names = ((group.integration_id, each.alert.fingerprint) for each in active)
-        return bool(set.intersection(*(self._listing.get(name, set()) for name in names)))
+        wanted = {each.alert.fingerprint for each in active}
+        listed = {each.id: each.notification.firing for each in self._by_place[place_of(group)] if each.notification}
+        return next((group_id for group_id, firing in listed.items() if wanted <= firing.keys()), "")
 
     def _opened_again(self, intervention: Intervention, group: AlertGroup) -> _Next:
         """It is open: our resolve never happened, or not yet, or a person took it back, which stands."""
@@ -176,8 +196,8 @@ class _Followers:
     def _hand_back(self, intervention: Intervention, active: tuple[Member, ...], members: tuple[Member, ...]) -> _Next:
         if self._told is None or intervention.key not in self._told:
             return _Next(question=_question(intervention, active))
-        if self._told[intervention.key]:
-            return _OVER
+        if reason := self._told[intervention.key]:
+            return _over(reason)
         reason = handed_back_reason(active, members, intervention.acted_at)
         group = replace(intervention.alert_group, state=AlertGroupState.RESOLVED)
         finding = Finding(alert_group=group, verdict=Verdict.FIRING, reason=reason, members=members)
@@ -186,12 +206,14 @@ class _Followers:
     def _silenced(self, intervention: Intervention) -> _Next:
         """A group that we silenced in IRM."""
         group = self._by_id.get(intervention.alert_group.id)
-        if group is None or group.state is AlertGroupState.ACKNOWLEDGED:
-            return _OVER
+        if group is None:  # it is resolved, or it changed while the lists of IRM were read, and is in none of them
+            return _OVER if self._has_ended(intervention) else _Next()
+        if group.state is AlertGroupState.ACKNOWLEDGED:
+            return _over("a person acknowledged it after this service silenced it")
         if group.state is not AlertGroupState.SILENCED:
             return self._unsilenced(intervention, group)
         if _was_silenced_by_another(group, intervention):
-            return _OVER
+            return _over("a person silenced it anew after this service did")
         finding = self._judge.finding(group)
         if finding.verdict is Verdict.FIRING:
             return _Next(change=Change(finding=finding, action=Action.UNSILENCE))
@@ -199,11 +221,13 @@ class _Followers:
 
     def _unsilenced(self, intervention: Intervention, group: AlertGroup) -> _Next:
         """It pages: its time is over, our silence never happened, or a person ended it early, which stands."""
-        # IRM counts from when it was asked, which was later: whatever its clock says, it has not ended before.
-        has_ended = intervention.silenced_until is None or self._now >= intervention.silenced_until
-        if not intervention.is_done or intervention.action is not Action.SILENCE or has_ended:
+        if not intervention.is_done or intervention.action is not Action.SILENCE or self._has_ended(intervention):
             return _OVER
         return self._left_alone(intervention, group, "ended the silence in IRM that this service had set")
+
+    def _has_ended(self, intervention: Intervention) -> bool:
+        """IRM counts from when it was asked, which was later: whatever its clock says, it has not ended before."""
+        return intervention.silenced_until is None or self._now >= intervention.silenced_until
 
     def _members(self, group: AlertGroup) -> tuple[Member, ...]:
         return () if group.notification is None else self._judge.members(group.notification)

@@ -7,6 +7,7 @@ kind of refused credential; success is an empty 200; and it answers an integrati
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -166,11 +167,15 @@ class IrmClient:
         return self._items(state, {"started_at": _range(_BEGINNING, now)}, deadline)
 
     def _items(self, state: str, wanted: Mapping[str, str], deadline: Deadline) -> Iterator[Any]:
-        """The items of all pages of one state."""
-        page, has_next = 1, True
+        """The items of all pages of one state; some twice, if the list changes while it is read."""
+        page, has_next, count = 1, True, 0
         while has_next:
             body = self._page(state, page, PAGE_SIZE, wanted, deadline)
             yield from body["results"]
+            gone, count = count - _count(body), _count(body)
+            if gone > 0:  # what followed them has moved up, onto pages that were read already
+                page, has_next = max(1, page - math.ceil(gone / PAGE_SIZE)), True
+                continue
             # Past its end the list shrank while it was read, and the server answers with its last page again.
             has_next = body["next"] is not None and body.get("current_page_number", page) == page
             page += 1
@@ -185,6 +190,12 @@ class IrmClient:
 
     def _call(self, operation: str, path: str, deadline: Deadline, **more: Any) -> Call:
         return Call(upstream=self._upstream, operation=operation, path=f"/api/v1{path}", deadline=deadline, **more)
+
+
+def _count(body: Mapping[str, Any]) -> int:
+    """How many items the list had when this page was made; 0 if the answer does not tell."""
+    count = body.get("count")
+    return count if isinstance(count, int) else 0
 
 
 def _readable(items: Iterable[Any]) -> Iterator[AlertGroup]:

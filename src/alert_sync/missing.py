@@ -213,7 +213,8 @@ def _route_of(notification: Notification) -> str:
 
 def _group_key(known: Receiver, labels: frozenset[tuple[str, str]]) -> str:
     route = known.routes.get(_label_names(labels), _NO_ROUTE)
-    return f"{route}:{_labels_text(labels)}" if route else ""
+    is_certain = route and all(value.isprintable() for _, value in labels)
+    return f"{route}:{_labels_text(labels)}" if is_certain else ""
 
 
 def _label_names(labels: frozenset[tuple[str, str]]) -> str:
@@ -221,6 +222,6 @@ def _label_names(labels: frozenset[tuple[str, str]]) -> str:
 
 
 def _labels_text(labels: frozenset[tuple[str, str]]) -> str:
-    """As Alertmanager writes a label set; json's quoting is Go's for what is common, and _route_of notices the rest."""
+    """As Alertmanager writes a label set; json's quoting is Go's for all that can be printed."""
     pairs = (f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in sorted(labels))
     return "{" + ", ".join(pairs) + "}"

@@ -265,12 +265,12 @@ class Plan:
     """What one run would do, and each alert group it leaves alone with the reason.
 
     `managed` counts the open alert groups in scope that Alertmanager made: what the guards measure against.
-    `unreadable` counts listed objects without an id, which nothing can be said about. `questions` must be asked of IRM
-    before anything can be decided there; `forgotten` are keys of interventions that are over. `ignored` are changes
-    that would be made, had a person not said to ignore them. `seen` are sightings of open alert groups of which
-    Alertmanager holds an alert that their webhook listed. `silence_ends` are when alerts of alert groups that we made
-    quiet begin to be active again. `undone` maps keys of interventions that a person has undone to the silences (see
-    hand_back.silences_of) under which that was seen first.
+    `unreadable` counts listed objects without an id, which nothing can be said about. `questions` must be asked of
+    IRM before anything can be decided there; `forgotten` maps keys of interventions that are over to why, where
+    somebody may ask. `ignored` are changes that would be made, had a person not said to ignore them. `seen` are
+    sightings of open alert groups of which Alertmanager holds an alert that their webhook listed. `silence_ends`
+    are when alerts of alert groups that we made quiet begin to be active again. `undone` maps keys of interventions
+    that a person has undone to the silences (see hand_back.silences_of) under which that was seen first.
     """
 
     changes: tuple[Change, ...]
@@ -279,7 +279,7 @@ class Plan:
     unreadable: int = 0
     distrust: tuple[str, ...] = ()
     questions: tuple[Question, ...] = ()
-    forgotten: tuple[str, ...] = ()
+    forgotten: Mapping[str, str] = field(default_factory=dict)
     ignored: tuple[Change, ...] = ()
     seen: frozenset[str] = frozenset()
     silence_ends: tuple[datetime, ...] = ()

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from alert_sync.alertmanager import AlertmanagerClient
-from alert_sync.apply import FRESH_SECONDS, Applier, Freshness
+from alert_sync.apply import FRESH_SECONDS, Applier, Freshness, not_sent
 from alert_sync.bookkeeping import Bookkeeping, books_of, intentions, job_of_dead, job_of_report, job_of_skipped
 from alert_sync.conditions import changed_conditions, conditions_after
 from alert_sync.counters import counted, counted_dead
@@ -33,7 +33,7 @@ from alert_sync.model import (
     Plan,
 )
 from alert_sync.plan import Refusal, check_plan, make_plan
-from alert_sync.recall import Intervention, Lease, Recall, new_id
+from alert_sync.recall import Intervention, Lease, Recall, key_of, new_id
 from alert_sync.report import Report, Status, Trigger
 from alert_sync.run_report import (
     applied_message,
@@ -54,6 +54,7 @@ TELL_SECONDS = 5.0
 # The table answers in milliseconds; without it a run must not use up the time of its answer.
 RECALL_SECONDS = 10.0
 _ROUNDS_OF_QUESTIONS = 2
+_DECIDED = "somebody has decided about it since this run began: the next run looks again"
 # A run that is still writing when its lease ends would not be alone.
 _LEASE_GRACE = timedelta(seconds=30)
 
@@ -101,8 +102,8 @@ class Reconciler:
     def run(self, request: RunRequest, deadline: Deadline) -> Report:
         """Carry out one run. Foreseen failures are reported, not raised."""
         begun_at, now = time.monotonic(), self.clock()
-        lease = _lease(request, deadline, now)
         report = empty_report(request, self.settings, now=now)
+        lease = _lease(report, request, deadline, now)
         report = replace(report, has_memory=bool(self.settings.state_table))
         try:
             begun = self.memory.begin(lease, deadline.within(RECALL_SECONDS), now=now)
@@ -180,6 +181,7 @@ class _Course:
             books = self._books(report, now)
             self.service.memory.finish(self.begun, ended, jobs, books, self.deadline, recall=self.recall)
         except ReconcilerError as error:
+            self.service.event_bus.publish(report, (), self.deadline.within(TELL_SECONDS))
             message = f"{report.message}; it could not be recorded, so the next run finds out from IRM"
             return replace(report, status=Status.FAILED, message=message, error=report.error or str(error))
         # Without memory nobody knows what they were before.
@@ -276,7 +278,9 @@ class _Course:
     ) -> Report:
         service, now = self.service, self.service.clock()
         intended = intentions(self.recall, wanted, self.begun.lease, now=now)
-        self.intended = service.memory.intend(self.begun, intended, self.work)
+        self.intended = service.memory.intend(self.begun, intended, self.work, recall=self.recall)
+        decided = [change for change in wanted if key_of(change.finding.alert_group) not in self.intended]
+        wanted = [change for change in wanted if key_of(change.finding.alert_group) in self.intended]
         applier = Applier(
             irm=service.irm,
             writer=self._writer(),
@@ -287,10 +291,11 @@ class _Course:
                 fresh_seconds=service.fresh_seconds,
             ),
             deadline=self.work,
-            threads=min(service.writers, len(wanted)),
+            threads=max(1, min(service.writers, len(wanted))),
             pause=service.pause,
         )
         applied = dict(zip(map(id, wanted), applier.apply(wanted), strict=True))
+        applied.update((id(change), not_sent(change, _DECIDED)) for change in decided)
         results = tuple(applied.get(id(result.change), result) for result in report.results)
         notes = service.settings.resolution_notes
         warnings = applier.add_notes(list(applied.values()), report.run_id) if notes else ()
@@ -300,14 +305,14 @@ class _Course:
         return replace(report, message=applied_message(report), error=report.error or first_error(report))
 
 
-def _lease(request: RunRequest, deadline: Deadline, now: datetime) -> Lease:
+def _lease(report: Report, request: RunRequest, deadline: Deadline, now: datetime) -> Lease:
     return Lease(
         job_id=request.job_id or new_id(now, request.run_id),
         run_id=request.run_id,
         trigger=request.trigger.value,
         started_at=now,
         expires_at=now + timedelta(seconds=deadline.remaining()) + _LEASE_GRACE,
-        dry_run=request.dry_run,
+        dry_run=report.dry_run,
         was_queued=bool(request.job_id),
     )
 

@@ -54,7 +54,7 @@ def applied_message(report: Report) -> str:
         "paged again": report.handed_back,
         "failed": report.count(Outcome.FAILED),
         "deferred": report.inconsistencies_deferred,
-        "lost resolves (reported only)": report.kept[Verdict.GONE],
+        "lost resolves (left open)": report.kept[Verdict.GONE],
     }
     return "inconsistencies: " + ", ".join(f"{n} {name}" for name, n in counts.items() if n or name == "found")
 

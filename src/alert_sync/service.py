@@ -15,6 +15,7 @@ from alert_sync.event_bus import EventBus
 from alert_sync.http_transport import HttpTransport
 from alert_sync.inbound import InboundClient
 from alert_sync.irm import IrmClient
+from alert_sync.memory.items import HEAD_KEY
 from alert_sync.memory.ledger import Ledger, Memory, NoMemory
 from alert_sync.memory.table import Table
 from alert_sync.model import SilencedAction
@@ -93,13 +94,15 @@ class Service:
         return self._aws_api("lambda", "AWS Lambda")
 
     def faults(self, deadline: Deadline) -> dict[str, str]:
-        """What cannot be reached now, by name; empty when a run would be able to read both systems."""
+        """What cannot be reached now, by name; empty when a run would be able to read everything."""
         faults: dict[str, str] = {}
         checks: dict[str, Callable[[], object]] = {
             "secret": self._irm_auth.token,
             "alertmanager": lambda: self.alertmanager.check(deadline.within(deadline.remaining() / 2)),
             "irm": lambda: self._check_irm(deadline),
         }
+        if table := self.table():
+            checks["memory"] = lambda: table.get([HEAD_KEY], deadline)
         for name, check in checks.items():
             try:
                 check()

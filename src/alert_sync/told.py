@@ -60,21 +60,25 @@ class _Resolved:
     def __init__(self, groups: Sequence[AlertGroup]) -> None:
         self._by_name: defaultdict[str, list[AlertGroup]] = defaultdict(list)
         for group in groups:
-            listed = group.notification.firing if group.notification else ()
-            for name in {key_of(group), place_of(group), *listed}:
+            for name in {key_of(group), place_of(group)}:
                 self._by_name[name].append(group)
 
     def same(self, question: Question) -> list[AlertGroup]:
-        """Those of the same group key, or that list all these alerts; where we did nothing, of the same labels."""
+        """Those of the same group key or, under the same receiver and labels, that list all these alerts.
+
+        Where we did nothing, the same receiver and labels do.
+        """
         wanted = question.alert_group
         found = [*self._by_name.get(key_of(wanted), ())]
         if question.acted_at is None:
             found += self._by_name.get(place_of(wanted), ())
         elif question.alerts:
-            listing = [{group.id for group in self._by_name.get(each, ())} for each in question.alerts]
-            ids = set.intersection(*listing)
-            found += [group for group in self._by_name.get(min(question.alerts), ()) if group.id in ids]
+            found += [group for group in self._by_name.get(place_of(wanted), ()) if _lists(group, question.alerts)]
         return [group for group in found if group.id != wanted.id]
+
+
+def _lists(group: AlertGroup, alerts: frozenset[str]) -> bool:
+    return group.notification is not None and alerts <= group.notification.firing.keys()
 
 
 def _answer(irm: IrmClient, question: Question, resolved: _Resolved, deadline: Deadline) -> str:

@@ -54,7 +54,9 @@ def handed_back_reason(active: Sequence[Member], members: Sequence[Member], sinc
 
 def gone_reason(since: datetime) -> str:
     """Alertmanager has held none of the alerts, in several looks."""
-    return f"Alertmanager holds none of its alerts, in every look since {moment(since)}: their resolve was lost"
+    return (
+        f"Alertmanager holds none of its alerts, in each look that counts since {moment(since)}: their resolve was lost"
+    )
 
 
 def missing_group_reason(late: Sequence[Member], since: datetime) -> str:

@@ -126,8 +126,9 @@ class Server(Serving):
     """Serves what it is given; a tuple is a status and a body."""
 
     def __init__(self) -> None:
-        self.answers: dict[str, Any] = {"groups": [], "status": STATUS, "silences": [SILENCE]}
+        self.answers: dict[str, Any] = {"groups": [], "status": STATUS, "silences": [SILENCE], "alerts": []}
         self.requests: list[str] = []
+        self.queries: list[tuple[tuple[str, str], ...]] = []
         self._server = LoopbackHttpServer(self._serve)
 
     @property
@@ -136,6 +137,7 @@ class Server(Serving):
 
     def _serve(self, request: Request, connection: Connection) -> None:
         self.requests.append(request.path)
+        self.queries.append(request.query)
         answer = self.answers[request.path.rpartition("/")[2]]
         code, body = answer if isinstance(answer, tuple) else (200, json.dumps(answer))
         connection.send(Answer(status=code, body=body.encode()))
@@ -305,6 +307,30 @@ def test_each_peer_is_asked_once_for_groups_and_status(server: Server, other_ser
     read(server.url, other_server.url)
 
     assert server.requests == other_server.requests == ["/api/v2/alerts/groups", "/api/v2/status"]
+
+
+@pytest.mark.parametrize(
+    ("value", "quoted"),
+    [
+        pytest.param("eu", '"eu"', id="plain"),
+        pytest.param("", '""', id="empty"),
+        pytest.param("a\tb", '"a\tb"', id="tab: an escape that 0.25 does not know"),
+        pytest.param("a\rb\x00c\x7fd", '"a\rb\x00c\x7fd"', id="other control characters"),
+        pytest.param("a\u00a0b\u2028c", '"a\u00a0b\u2028c"', id="odd spaces"),
+        pytest.param('a"b', r'"a\"b"', id="quote"),
+        pytest.param(r"a\b", r'"a\\b"', id="backslash"),
+        pytest.param("a\nb", r'"a\nb"', id="newline"),
+        pytest.param(r"a\nb", r'"a\\nb"', id="backslash and n"),
+        pytest.param('\t"\\\n', '"\t' + r'\"\\\n"', id="all at once"),
+    ],
+)
+def test_group_label_is_quoted_as_every_version_understands(server: Server, value: str, quoted: str) -> None:
+    labels = frozenset({("alertname", "x"), ("cluster", value)})
+
+    client_of(server.url).read_firing("oncall", labels, Deadline(5))
+
+    (query,) = server.queries
+    assert [text for name, text in query if name == "filter"] == ['alertname="x"', f"cluster={quoted}"]
 
 
 def test_check_asks_every_peer(server: Server, other_server: Server) -> None:

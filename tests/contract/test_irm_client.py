@@ -21,6 +21,8 @@ from alert_sync.model import AlertGroupState, IrmSnapshot
 from alert_sync.request_budget import RequestBudget
 from tests.builders import NOW
 from tests.support.fake_irm import Clock, FakeIrm, Limits, Role
+from tests.support.fake_irm_model import AlertGroup
+from tests.support.faults import ActFirst, FaultyProxy
 from tests.support.recordings import Recording, ReplayServer, load
 
 TOKEN = "any-token"
@@ -285,6 +287,69 @@ def test_every_open_group_is_listed_once_in_as_few_pages_as_needed(irm: FakeIrm,
 
     assert len({group.id for group in snapshot.alert_groups}) == count
     assert len(irm.requests) == max(1, -(-count // 100)) + 2
+
+
+def fill(irm: FakeIrm, count: int) -> list[AlertGroup]:
+    """So many firing alert groups, as IRM lists them: the newest first."""
+    integration = irm.add_alertmanager_integration()
+    for number in range(count):
+        irm.receive_webhook(webhook(number), integration)
+    return irm.alert_groups()
+
+
+def read_while(irm: FakeIrm, page: int, act: Callable[[], object], *, nth: int | None = 1) -> set[str]:
+    """The ids that are listed if this happens after the page before was answered; `nth` None: each time anew."""
+    with FaultyProxy(irm.url) as proxy:
+        proxy.inject(ActFirst(act), path=rf"state=new&page={page}&", nth=nth)
+        snapshot = read(client_of(proxy.url, irm.admin.token))
+    return {group.id for group in snapshot.alert_groups}
+
+
+def pages_read(irm: FakeIrm) -> list[str]:
+    """Of the list of firing alert groups."""
+    return [request.query["page"] for request in irm.requests if request.query["state"] == "new"]
+
+
+def test_group_that_moves_up_onto_a_page_that_was_read_already_is_not_lost(irm: FakeIrm) -> None:
+    """A person resolves one of the first page before the second is read."""
+    newest, *others = fill(irm, 150)
+
+    listed = read_while(irm, 2, lambda: irm.resolve(newest.id))
+
+    assert {group.id for group in others} <= listed
+    assert pages_read(irm) == ["1", "2", "1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("count", "page", "leaving", "pages"),
+    [
+        pytest.param(250, 3, 120, ["1", "2", "3", "1", "2"], id="more than a page holds"),
+        pytest.param(350, 3, 100, ["1", "2", "3", "2", "3"], id="as many as a page holds"),
+        pytest.param(150, 2, 150, ["1", "2", "1"], id="all"),
+    ],
+)
+def test_groups_that_move_up_by_whole_pages_are_not_lost(
+    irm: FakeIrm, count: int, page: int, leaving: int, pages: list[str]
+) -> None:
+    groups = fill(irm, count)
+
+    def resolve() -> None:
+        for group in groups[:leaving]:
+            irm.resolve(group.id)
+
+    listed = read_while(irm, page, resolve)
+
+    assert {group.id for group in groups[leaving:]} <= listed
+    assert pages_read(irm) == pages
+
+
+def test_list_that_shrinks_whenever_it_is_read_is_read_to_its_end(irm: FakeIrm) -> None:
+    leaving = iter(fill(irm, 103))
+
+    listed = read_while(irm, 2, lambda: irm.resolve(next(leaving).id), nth=None)
+
+    assert {group.id for group in leaving} <= listed
+    assert pages_read(irm) == ["1", "2", "1", "2", "1", "2", "1"]
 
 
 def test_all_three_open_states_are_listed_with_the_words_of_each(irm: FakeIrm) -> None:

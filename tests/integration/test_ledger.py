@@ -14,6 +14,7 @@ import pytest
 from alert_sync.bookkeeping import Bookkeeping, books_of, intentions, job_of_dead, job_of_report
 from alert_sync.deadline import Deadline
 from alert_sync.errors import LeaseLostError, RunInProgressError
+from alert_sync.memory.archive import Archive, Decision
 from alert_sync.memory.items import (
     AUDIT,
     CLOSED,
@@ -26,6 +27,7 @@ from alert_sync.memory.items import (
     mismatch_of,
 )
 from alert_sync.memory.ledger import Begun, Ledger, NoMemory
+from alert_sync.memory.listing import Wanted
 from alert_sync.memory.table import Delete, Item, Key, Page, Put, Table, Write
 from alert_sync.missing import known_receivers
 from alert_sync.model import (
@@ -290,7 +292,7 @@ def test_run_that_lost_its_lease_writes_nothing_more(ledger: Ledger, table: Tabl
     before = table.query("open", deadline())
 
     with pytest.raises(LeaseLostError):
-        ledger.intend(slow, new_interventions(3), deadline())
+        ledger.intend(slow, new_interventions(3), deadline(), recall=Recall())
     with pytest.raises(LeaseLostError):
         finish(ledger, slow, Bookkeeping(audit=(an_entry(),)))
 
@@ -452,7 +454,7 @@ def test_what_was_seen_in_another_alertmanager_counts_no_more(table: Table, ledg
 def test_intentions_are_recalled_as_not_done(ledger: Ledger) -> None:
     wanted = new_interventions(3)
 
-    intended = ledger.intend(begin(ledger), wanted, deadline())
+    intended = ledger.intend(begin(ledger), wanted, deadline(), recall=Recall())
 
     assert intended == {each.key: replace(each, version=1) for each in wanted}
     recalled = ledger.recall(deadline()).interventions
@@ -464,9 +466,87 @@ def test_intention_replaces_what_was_remembered(ledger: Ledger) -> None:
     begun = begin(ledger, a_lease("r2"))
     paging = an_intervention(action=Action.NOTIFY, is_done=False, version=1)
 
-    ledger.intend(begun, [paging], deadline())
+    ledger.intend(begun, [paging], deadline(), recall=Recall())
 
     assert ledger.recall(deadline()).interventions[paging.key].action is Action.NOTIFY
+
+
+def decide(table: Table, mismatch: Mismatch, status: ResolutionStatus) -> None:
+    """As a person does who is asked what is to become of it."""
+    decision = Decision(status=status, notes="known", who="ann", at=NOW)
+    Archive(table, retention=KEEP_FOR).resolve_mismatch(mismatch.id, decision, deadline=deadline())
+
+
+def a_mismatch_about(intervention: Intervention) -> Mismatch:
+    return a_mismatch(a_finding(intervention.alert_group, verdict=intervention.verdict), version=None)
+
+
+@pytest.mark.parametrize("by_person", [ResolutionStatus.MANUAL_RESOLVED, ResolutionStatus.IGNORED], ids=str)
+def test_nothing_is_intended_about_what_a_person_decides_during_a_run(
+    ledger: Ledger, table: Table, by_person: ResolutionStatus
+) -> None:
+    """But about what nobody has touched, and about what is new."""
+    decided, untouched, new = new_interventions(3)
+    run_with(ledger, Bookkeeping(mismatches=(a_mismatch_about(decided), a_mismatch_about(untouched))))
+    begun, recall = begin(ledger, a_lease("r2")), ledger.recall(deadline())
+    decide(table, a_mismatch_about(decided), by_person)
+
+    intended = ledger.intend(begun, [decided, untouched, new], deadline(), recall=recall)
+
+    assert intended == {each.key: replace(each, version=1) for each in (untouched, new)}
+    assert set(ledger.recall(deadline()).interventions) == {untouched.key, new.key}
+
+
+def test_no_page_is_intended_about_a_missing_alert_group_that_a_person_ignores_during_a_run(
+    ledger: Ledger, table: Table
+) -> None:
+    """It has no id by which the two could be told to belong together."""
+    decided, untouched = (
+        replace(each, alert_group=replace(each.alert_group, id=""), action=Action.NOTIFY, verdict=Verdict.MISSING)
+        for each in new_interventions(2)
+    )
+    run_with(ledger, Bookkeeping(mismatches=(a_mismatch_about(decided), a_mismatch_about(untouched))))
+    begun, recall = begin(ledger, a_lease("r2")), ledger.recall(deadline())
+    decide(table, a_mismatch_about(decided), ResolutionStatus.IGNORED)
+
+    intended = ledger.intend(begun, [decided, untouched], deadline(), recall=recall)
+
+    assert intended == {untouched.key: replace(untouched, version=1)}
+    assert set(ledger.recall(deadline()).interventions) == {untouched.key}
+
+
+def test_decisions_hinder_only_what_they_are_about_however_much_is_intended(ledger: Ledger, table: Table) -> None:
+    """Each intention then costs two of the hundred writes of a transaction."""
+    wanted = new_interventions(120)
+    run_with(ledger, Bookkeeping(mismatches=tuple(map(a_mismatch_about, wanted))))
+    begun, recall = begin(ledger, a_lease("r2")), ledger.recall(deadline())
+    decided = {wanted[number].key for number in (0, 60, 119)}
+    for number in (0, 60, 119):
+        decide(table, a_mismatch_about(wanted[number]), ResolutionStatus.IGNORED)
+
+    intended = ledger.intend(begun, wanted, deadline(), recall=recall)
+
+    assert set(intended) == {each.key for each in wanted} - decided
+    assert set(ledger.recall(deadline()).interventions) == set(intended)
+
+
+def test_intention_is_given_up_where_somebody_else_has_written_meanwhile(ledger: Ledger, table: Table) -> None:
+    """Whether they made the item, changed it or deleted it. The others are written."""
+    made, changed, deleted, free = new_interventions(4)
+    run_with(ledger, Bookkeeping(standing=(changed,)))
+    begun = begin(ledger, a_lease("r2"))
+    theirs = {None: replace(made, run_id="theirs"), 1: replace(changed, run_id="theirs")}
+    table.transact([Put(intervention_item(each), version) for version, each in theirs.items()], deadline())
+
+    wanted = [made, replace(changed, version=1), replace(deleted, version=1), free]
+    intended = ledger.intend(begun, wanted, deadline(), recall=Recall())
+
+    assert intended == {free.key: replace(free, version=1)}
+    assert {each.key: each.run_id for each in ledger.recall(deadline()).interventions.values()} == {
+        made.key: "theirs",
+        changed.key: "theirs",
+        free.key: free.run_id,
+    }
 
 
 def test_nothing_to_intend_costs_nothing(table: Table) -> None:
@@ -474,7 +554,7 @@ def test_nothing_to_intend_costs_nothing(table: Table) -> None:
     ledger = Ledger(watched, retention=KEEP_FOR)
     begun = begin(ledger)
 
-    assert ledger.intend(begun, [], deadline()) == {}
+    assert ledger.intend(begun, [], deadline(), recall=Recall()) == {}
     assert watched.writes == 1
 
 
@@ -567,6 +647,29 @@ def test_audit_trail_is_in_the_order_of_what_was_done(ledger: Ledger, table: Tab
     assert len(table.query(AUDIT, deadline()).items) == 3
 
 
+def audit_by_single_entries(archive: Archive) -> list[AuditEntry]:
+    page = archive.audit(Wanted(limit=1), deadline=deadline())
+    found = [*page.records]
+    while page.next_before:
+        page = archive.audit(Wanted(limit=1, before=page.next_before), deadline=deadline())
+        found += page.records
+    return found
+
+
+def test_audit_trail_that_tells_of_a_dead_run_is_complete_page_by_page(ledger: Ledger, table: Table) -> None:
+    """A page may end within an item, and the next one goes on from the id that it ended with."""
+    about = ["r1", "dead", "r1", "dead", "r1"]
+    entries = tuple(replace(an_entry(number), run_id=run_id) for number, run_id in enumerate(about))
+
+    finish(ledger, begin(ledger), Bookkeeping(audit=entries))
+
+    archive = Archive(table, retention=KEEP_FOR)
+    whole = [*archive.audit(Wanted(limit=50), deadline=deadline()).records]
+    assert [replace(entry, id="") for entry in whole] == [replace(entry, id="") for entry in reversed(entries)]
+    assert [entry.id for entry in whole] == sorted({entry.id for entry in whole}, reverse=True)
+    assert audit_by_single_entries(archive) == whole
+
+
 def test_dry_run_that_finds_thousands_can_be_written_down(ledger: Ledger, table: Table) -> None:
     """An item has its limit of 400 KB."""
     entries = tuple(replace(an_entry(number), answer="x" * 500) for number in range(2000))
@@ -592,6 +695,49 @@ def test_write_and_its_audit_entry_are_written_together(table: Table) -> None:
     remembered = {each.alert_group.id for each in killed.recall(deadline()).interventions.values()}
     assert 0 < len(remembered) < 150
     assert {entry.target for entry in audit_in(table)} == remembered
+
+
+def test_what_was_done_is_in_the_audit_trail_though_somebody_else_has_changed_the_rest(
+    ledger: Ledger, table: Table
+) -> None:
+    """IRM was changed, whatever has become of what is remembered of it, which is left to them."""
+    standing, free, forgotten = (an_intervention(a_numbered_group(number), version=None) for number in range(3))
+    run_with(ledger, Bookkeeping(standing=(standing, free, forgotten)))
+    begun, recall = begin(ledger, a_lease("r2")), ledger.recall(deadline())
+    theirs = [intervention_item(replace(each, run_id="theirs")) for each in (standing, forgotten)]
+    table.transact([Put(item, 1) for item in theirs], deadline())
+
+    books = Bookkeeping(
+        standing=tuple(replace(each, run_id="r2", version=1) for each in (standing, free)),
+        forgotten=(replace(forgotten, version=1),),
+        audit=tuple(an_entry(number) for number in range(3)),
+    )
+    finish(ledger, begun, books, recall=recall)
+
+    assert {each.key: each.run_id for each in ledger.recall(deadline()).interventions.values()} == {
+        standing.key: "theirs",
+        free.key: "r2",
+        forgotten.key: "theirs",
+    }
+    assert [entry.target for entry in audit_in(table)] == ["I0", "I1", "I2"]
+    assert {each.run_id for each in jobs_in(table)} == {"r1", "r2"}
+
+
+def test_what_was_done_is_in_the_audit_trail_though_it_is_all_that_is_left_to_write(
+    ledger: Ledger, table: Table
+) -> None:
+    """The item that stood in the way may be a later version's, which this one cannot read."""
+    odd = an_intervention(version=None)
+    table.transact([Put({**intervention_item(odd), "action": "a later version's"}, None)], deadline())
+    begun, recall = begin(ledger), ledger.recall(deadline())
+
+    finish(
+        ledger, begun, Bookkeeping(standing=(odd,), audit=(replace(an_entry(), target="I1"),)), recall=recall, jobs=[]
+    )
+
+    assert recall.unreadable == frozenset({odd.key})
+    assert ledger.recall(deadline()) == recall
+    assert [entry.target for entry in audit_in(table)] == ["I1"]
 
 
 class TakenOverAt(WatchedTable):
@@ -642,7 +788,7 @@ def test_without_a_table_every_run_is_the_first() -> None:
     begun = memory.begin(lease, deadline(), now=NOW)
     wanted = an_intervention(version=None)
 
-    intended = memory.intend(begun, [wanted], deadline())
+    intended = memory.intend(begun, [wanted], deadline(), recall=Recall())
     memory.finish(begun, begun.head, [], NOTHING, deadline(), recall=Recall())
     memory.skip(job(lease), deadline())
 
@@ -720,7 +866,7 @@ def run(world: SmallWorld, table: Table, run_id: str) -> Report:
     intended: Mapping[str, Intervention] = {}
     if plan.changes:
         wanted = intentions(recall, plan.changes, lease, now=world.now)
-        intended = ledger.intend(begun, wanted, deadline())
+        intended = ledger.intend(begun, wanted, deadline(), recall=recall)
     for change in plan.changes:
         world.write(change.finding, change.action)
     report = Report(

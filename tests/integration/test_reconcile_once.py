@@ -173,7 +173,7 @@ def test_log_lines_are_hidden_unless_asked_for() -> None:
     quiet, verbose = reconcile_once("--stand-in"), reconcile_once("--stand-in", "--verbose")
 
     assert '"message":"Reconciliation finished"' not in quiet.stdout
-    assert "4 log lines are not shown; --verbose shows them." in quiet.stdout
+    assert "4 log lines are not shown. To see them: " in quiet.stdout
     assert '"message":"Reconciliation finished"' in verbose.stdout
 
 

@@ -243,7 +243,7 @@ def test_change_that_was_not_intended_settles_nothing() -> None:
 def test_intervention_that_is_over_is_forgotten() -> None:
     known = an_intervention()
 
-    written = books(recall=a_recall(known), plan=replace(NOTHING, forgotten=(KEY,)), intended=())
+    written = books(recall=a_recall(known), plan=replace(NOTHING, forgotten={KEY: ""}), intended=())
 
     assert (written.standing, written.forgotten, written.audit) == ((), (known,), ())
 
@@ -251,7 +251,9 @@ def test_intervention_that_is_over_is_forgotten() -> None:
 def test_intervention_that_is_over_and_done_anew_is_forgotten_by_its_outcome_only() -> None:
     known, intended = an_intervention(version=1), replace(WRITTEN, version=2)
 
-    written = books(a_result(), recall=a_recall(known), plan=replace(NOTHING, forgotten=(KEY,)), intended=(intended,))
+    written = books(
+        a_result(), recall=a_recall(known), plan=replace(NOTHING, forgotten={KEY: ""}), intended=(intended,)
+    )
 
     assert (written.standing, written.forgotten) == ((replace(intended, is_done=True, acted_at=ENDED),), ())
 
@@ -283,7 +285,7 @@ def test_resolve_of_a_dead_run_that_irm_shows_is_written_down_at_last() -> None:
     ("known", "plan", "intended"),
     [
         pytest.param(an_intervention(), NOTHING, (), id="recorded by its run"),
-        pytest.param(DEAD, replace(NOTHING, forgotten=(KEY,)), (), id="it never happened"),
+        pytest.param(DEAD, replace(NOTHING, forgotten={KEY: ""}), (), id="it never happened"),
         pytest.param(
             DEAD,
             replace(NOTHING, questions=(Question(key=KEY, alert_group=DEAD.alert_group, since=NOW),)),
@@ -400,6 +402,68 @@ def test_group_that_irm_does_not_have_is_named_by_its_title() -> None:
     (entry,) = books(a_result(a_change(missing, Action.NOTIFY))).audit
 
     assert entry.target == missing.alert_group.title
+
+
+def test_mismatch_of_another_type_about_the_same_group_is_not_what_the_write_was_for() -> None:
+    """Its alerts were gone, and are back and silenced: one mismatch ends, and another begins."""
+    closing = a_mismatch(a_finding(verdict=Verdict.GONE))
+
+    written = books(a_result(), recall=a_recall(closing))
+
+    types = {mismatch.id: mismatch.type for mismatch in written.mismatches}
+    assert sorted(types.values()) == [Verdict.GONE, Verdict.SILENCED]
+    assert [types[entry.mismatch_id] for entry in written.audit] == [Verdict.SILENCED]
+
+
+LEFT_ALONE = AuditEntry(
+    id=new_id(ENDED, "r1", "leave alone", KEY),
+    at=ENDED,
+    who=SERVICE,
+    action="leave alone",
+    target="I1",
+    before="",
+    after="",
+    run_id="r1",
+    answer="a person resolved it",
+)
+
+
+@pytest.mark.parametrize("dry_run", [True, False], ids=["dry run", "run"])
+def test_why_a_group_is_paged_for_no_more_is_in_the_audit_trail(*, dry_run: bool) -> None:
+    plan = replace(NOTHING, forgotten={KEY: "a person resolved it"})
+
+    written = books(recall=a_recall(an_intervention()), plan=plan, intended=(), dry_run=dry_run)
+
+    assert written == Bookkeeping(forgotten=(an_intervention(),), audit=(replace(LEFT_ALONE, dry_run=dry_run),))
+
+
+def test_what_is_done_anew_is_not_left_alone() -> None:
+    known = an_intervention(version=1)
+    plan = replace(NOTHING, forgotten={KEY: "a person resolved it"}, undone={KEY: "silences"}, kept=(a_finding(),))
+
+    written = books(a_result(), recall=a_recall(known), plan=plan, intended=(replace(WRITTEN, version=2),))
+
+    assert [entry.action for entry in written.audit] == ["resolve"]
+
+
+@pytest.mark.parametrize(
+    ("kept", "entries"),
+    [
+        pytest.param((a_finding(reason="a person opened it again"),), ("a person opened it again",), id="and kept"),
+        pytest.param((a_finding(an_alert_group("I2")),), (), id="another one is kept"),
+        pytest.param((), (), id="not kept"),
+    ],
+)
+def test_why_a_group_is_not_made_quiet_again_is_in_the_audit_trail(
+    kept: tuple[Finding, ...], entries: tuple[str, ...]
+) -> None:
+    known = an_intervention()
+    plan = replace(NOTHING, undone={KEY: "those of now"}, kept=kept)
+
+    written = books(recall=a_recall(known), plan=plan, intended=())
+
+    assert written.standing == (replace(known, is_undone=True, silences="those of now"),)
+    assert written.audit == tuple(replace(LEFT_ALONE, answer=answer) for answer in entries)
 
 
 def test_who_lifted_the_guards_is_in_the_audit_trail() -> None:

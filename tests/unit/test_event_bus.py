@@ -171,7 +171,10 @@ def test_change_is_told_as_documented(events: FakeEventBridge) -> None:
 
 def test_refusal_is_told_as_documented(events: FakeEventBridge) -> None:
     planned = (a_result(f"I{number}", Outcome.PLANNED) for number in range(31))
-    error = "the plan would quieten 31 of 40 open alert groups"
+    error = (
+        "31 of 40 managed alert groups would be quietened: more than MAX_CHANGES_PERCENT=50 and MAX_CHANGES_MINIMUM=20 "
+        "allow. If Alertmanager's silences are really that wide, run once with force=true."
+    )
     report = replace(a_report(*planned, status=Status.REFUSED), error=error)
 
     warnings = publish(report, service="alertmanager-alert-sync")

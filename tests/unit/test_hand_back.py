@@ -11,6 +11,7 @@ import pytest
 from alert_sync.hand_back import Afterwards, follow_up, is_ours
 from alert_sync.model import (
     Action,
+    AlertGroup,
     AlertGroupState,
     AlertmanagerSnapshot,
     Change,
@@ -48,7 +49,8 @@ ACTIVE = alertmanager_with(an_alert(), silences=[])
 EMPTY = alertmanager_with()
 NOTHING_OPEN = irm_with()
 UNTOLD = {KEY: ""}
-OVER = Afterwards(forgotten=(KEY,))
+OVER = Afterwards(forgotten={KEY: ""})
+PAGED_FOR_BY_I2 = Afterwards(forgotten={KEY: "alert group I2 is open for it"})
 REMEMBERED = Afterwards()
 LONG_LOG_LIFE = timedelta(hours=120)
 
@@ -139,7 +141,7 @@ def test_one_active_alert_is_enough_to_page_again() -> None:
 def test_group_that_irm_was_told_of_meanwhile_is_forgotten() -> None:
     told = {KEY: "IRM was told of it since: alert group I2"}
 
-    assert after(an_intervention(), ACTIVE, told=told) == OVER
+    assert after(an_intervention(), ACTIVE, told=told) == Afterwards(forgotten=told)
 
 
 @pytest.mark.parametrize(
@@ -148,14 +150,14 @@ def test_group_that_irm_was_told_of_meanwhile_is_forgotten() -> None:
 def test_newer_open_group_of_the_same_key_ends_our_concern(state: AlertGroupState) -> None:
     newer = a_keyed_group("I2", state=state)
 
-    assert after(an_intervention(), ACTIVE, irm_with(newer), told=UNTOLD) == OVER
+    assert after(an_intervention(), ACTIVE, irm_with(newer), told=UNTOLD) == PAGED_FOR_BY_I2
 
 
 def test_newer_open_group_that_lists_the_alerts_ends_our_concern() -> None:
     """The routes were edited: the same alerts come under another group key."""
     newer = a_keyed_group("I2", group_key='{}/{team="a"}:{alertname="HighLatency", cluster="eu"}')
 
-    assert after(an_intervention(), ACTIVE, irm_with(newer), told=UNTOLD) == OVER
+    assert after(an_intervention(), ACTIVE, irm_with(newer), told=UNTOLD) == PAGED_FOR_BY_I2
 
 
 def test_newer_open_group_that_lists_only_some_of_the_alerts_does_not_end_our_concern() -> None:
@@ -179,9 +181,17 @@ def test_page_for_what_irm_never_had_is_looked_for_anew() -> None:
     assert after(missing, ACTIVE, told=UNTOLD) == OVER
 
 
-def test_newer_open_group_of_another_integration_does_not_end_our_concern() -> None:
-    other = a_keyed_group("I2", integration_id="C2")
-
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param(a_keyed_group("I2", integration_id="C2"), id="another integration"),
+        pytest.param(
+            an_alert_group("I2", notification=a_notification(receiver="team-b", group_key="another route's")),
+            id="another route, by continue",
+        ),
+    ],
+)
+def test_newer_open_group_that_pages_somebody_else_does_not_end_our_concern(other: AlertGroup) -> None:
     handed_back = after(an_intervention(), ACTIVE, irm_with(other), told=UNTOLD)
 
     assert [change.finding.alert_group.id for change in handed_back.changes] == ["I1"]
@@ -215,7 +225,7 @@ def test_absence_in_an_alertmanager_that_is_not_trusted_forgets_nothing() -> Non
 def test_group_that_is_still_silenced_is_remembered_however_long_ago() -> None:
     old = an_intervention(acted_at=NOW - 2 * LONG_LOG_LIFE)
 
-    assert after(old, SILENCED).forgotten == ()
+    assert after(old, SILENCED).forgotten == {}
 
 
 def test_group_without_a_notification_has_no_alerts() -> None:
@@ -239,14 +249,14 @@ def test_older_group_of_the_same_key_that_a_person_opened_again_is_left_alone_to
 
     afterwards = after(an_intervention(), SILENCED, irm_with(older))
 
-    assert (list(afterwards.left_alone), afterwards.forgotten) == (["I1"], ())
+    assert (list(afterwards.left_alone), afterwards.forgotten) == (["I1"], {})
 
 
 def test_group_that_followed_the_older_one_that_a_person_opened_again_ends_our_concern() -> None:
     older = replace(a_keyed_group("I0"), created_at=a_keyed_group().created_at - timedelta(hours=1))
     newer = replace(a_keyed_group("I2"), created_at=a_keyed_group().created_at + timedelta(hours=1))
 
-    assert after(an_intervention(), SILENCED, irm_with(older, newer)) == OVER
+    assert list(after(an_intervention(), SILENCED, irm_with(older, newer)).forgotten) == [KEY]
 
 
 def test_group_that_was_seen_to_be_opened_again_is_left_alone_as_long_as_nothing_changes() -> None:
@@ -370,21 +380,32 @@ def test_silence_that_was_to_be_lifted_by_a_run_that_died_is_lifted_now() -> Non
 
 
 @pytest.mark.parametrize(
-    "irm",
+    ("irm", "why"),
     [
-        pytest.param(NOTHING_OPEN, id="resolved"),
-        pytest.param(irm_with(a_keyed_group(state=AlertGroupState.ACKNOWLEDGED)), id="acknowledged"),
+        pytest.param(
+            irm_with(a_keyed_group(state=AlertGroupState.ACKNOWLEDGED)),
+            "a person acknowledged it after this service silenced it",
+            id="acknowledged",
+        ),
         pytest.param(
             irm_with(a_keyed_group(state=AlertGroupState.SILENCED, silenced_at=NOW - timedelta(minutes=7))),
+            "a person silenced it anew after this service did",
             id="silenced by somebody since",
         ),
     ],
 )
 @pytest.mark.parametrize("alertmanager", [ACTIVE, SILENCED], ids=["active", "silenced"])
 def test_group_that_a_person_has_taken_over_is_the_persons(
-    irm: IrmSnapshot, alertmanager: AlertmanagerSnapshot
+    irm: IrmSnapshot, why: str, alertmanager: AlertmanagerSnapshot
 ) -> None:
-    assert after(an_irm_silence(), alertmanager, irm) == OVER
+    assert after(an_irm_silence(), alertmanager, irm) == Afterwards(forgotten={KEY: why})
+
+
+def test_silenced_group_that_irm_does_not_list_is_remembered_until_its_silence_ends() -> None:
+    """It may be resolved; or it changed while the lists were read, and is in none of them."""
+    listed_nowhere = [after(an_irm_silence(ends_in=timedelta(seconds=left)), ACTIVE) for left in (1, 0)]
+
+    assert listed_nowhere == [REMEMBERED, OVER]
 
 
 @pytest.mark.parametrize("silenced_at", [None, NOW - timedelta(minutes=9)], ids=["not told", "the clocks differ"])

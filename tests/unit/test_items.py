@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alert_sync.errors import ContractError
-from alert_sync.memory.attribute_values import marshal, unmarshal
+from alert_sync.memory.attribute_values import marshal, stored_bytes, unmarshal
 from alert_sync.memory.items import (
     audit_item,
     audit_of,
@@ -27,6 +27,7 @@ from alert_sync.memory.items import (
     seen_item,
     seen_of,
 )
+from alert_sync.memory.table import MOST_BYTES
 from alert_sync.model import Action, AlertGroup, AlertGroupState, Notification, Verdict
 from alert_sync.recall import (
     DURATION_BUCKETS,
@@ -281,6 +282,61 @@ def test_fingerprints_that_are_kept_are_bounded() -> None:
 
     assert kept is not None
     assert sorted(kept.firing) == many[:200]
+
+
+# --- what is kept of what was seen
+
+
+def a_large_receiver(number: int) -> Receiver:
+    """One with many routes, last seen on a day of its own: the higher the number, the later."""
+    day = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=number)
+    return Receiver(
+        integration_id="C1",
+        external_url="http://alertmanager.example",
+        seen_on=f"{day:%Y-%m-%d}",
+        routes={f"alertname,label{route:02}": f'{{}}/{{team="{"t" * 80}"}}/{{n="{route}"}}' for route in range(50)},
+    )
+
+
+# In an order that is neither that of their names nor that of their days.
+LARGE_RECEIVERS = {f"receiver {number:03}": a_large_receiver(number * 7 % 500) for number in range(500)}
+MANY_SIGHTINGS = frozenset(f"IRM{number:010}#0123abcd" for number in range(20_000))
+
+
+def test_what_was_seen_fits_into_an_item_however_much_it_is() -> None:
+    """Or no run could be written down any more."""
+    item = seen_item(MANY_SIGHTINGS, LARGE_RECEIVERS, "http://am")
+
+    assert stored_bytes({**item, "version": 10**9}) < MOST_BYTES
+    assert set(item["ids"]) < MANY_SIGHTINGS
+    assert len(item["ids"]) > 10_000
+
+
+def test_receivers_that_were_seen_last_are_kept() -> None:
+    """They are the ones whose alert groups may be missing today."""
+    seen, known, source = seen_of(stored(seen_item(frozenset(), LARGE_RECEIVERS, "http://am")))
+
+    newest = sorted(LARGE_RECEIVERS, key=lambda name: LARGE_RECEIVERS[name].seen_on)[-len(known) :]
+    assert (seen, known, source) == (frozenset(), {name: LARGE_RECEIVERS[name] for name in newest}, "http://am")
+    assert 0 < len(known) < 500
+
+
+def test_many_sightings_cost_no_receiver_and_many_receivers_no_sighting() -> None:
+    few_receivers = {name: LARGE_RECEIVERS[name] for name in list(LARGE_RECEIVERS)[:5]}
+    few_sightings = frozenset(sorted(MANY_SIGHTINGS)[:1000])
+
+    _, receivers_left, _ = seen_of(stored(seen_item(MANY_SIGHTINGS, few_receivers, "http://am")))
+    sightings_left, _, _ = seen_of(stored(seen_item(few_sightings, LARGE_RECEIVERS, "http://am")))
+
+    assert (receivers_left, sightings_left) == (few_receivers, few_sightings)
+
+
+def test_all_that_was_seen_is_kept_where_it_fits() -> None:
+    """Ten receivers with fifty routes each, and ten thousand open alert groups, are not too many."""
+    seen = frozenset(sorted(MANY_SIGHTINGS)[:10_000])
+    known = {name: LARGE_RECEIVERS[name] for name in list(LARGE_RECEIVERS)[:10]}
+
+    assert seen_of(stored(seen_item(seen, known, "http://am"))) == (seen, known, "http://am")
 
 
 # --- where items are, and for how long

@@ -51,7 +51,10 @@ def lost(recall: Recall, *started: datetime | None, policy: Policy | None = None
 def test_group_that_stayed_gone_is_resolved() -> None:
     change = lost(remembered(seen_gone())).change(gone())
 
-    reason = "Alertmanager holds none of its alerts, in every look since 2026-11-21 02:45 UTC: their resolve was lost"
+    reason = (
+        "Alertmanager holds none of its alerts, in each look that counts since 2026-11-21 02:45 UTC: "
+        "their resolve was lost"
+    )
     why = Finding(alert_group=a_keyed_group(), verdict=Verdict.GONE, reason=reason)
     assert change == Change(finding=why, action=Action.RESOLVE)
 

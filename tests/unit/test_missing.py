@@ -331,6 +331,34 @@ def test_group_whose_key_is_not_certain_is_only_reported(routes: Mapping[str, st
     assert changes == (Change(finding=finding_of(group), action=Action.REPORT),)
 
 
+@pytest.mark.parametrize(
+    ("value", "action"),
+    [
+        pytest.param("eu west", Action.NOTIFY, id="a space"),
+        pytest.param("日本 äöü", Action.NOTIFY, id="letters of others"),
+        pytest.param("eu\u00a0west", Action.REPORT, id="a space that does not break"),
+        pytest.param("eu\twest", Action.REPORT, id="tab"),
+        pytest.param("eu\x7fwest", Action.REPORT, id="delete"),
+        pytest.param("eu\u200bwest", Action.REPORT, id="no width"),
+    ],
+)
+def test_group_whose_label_cannot_be_printed_is_only_reported(value: str, action: Action) -> None:
+    """Alertmanager writes it into the group key in a way of its own: the page would be another alert group."""
+    labels = GROUP_LABELS | {"cluster": value}
+    alertmanager = peers_with(a_peer(an_aggregation_group(an_alert(), group_labels=labels)))
+    (question,) = questions(alertmanager)
+
+    changes, _ = found(alertmanager, policy=NOTIFY, told=untold(question))
+
+    group_key = f'{{}}:{{alertname="HighLatency", cluster="{value}"}}'
+    (change,) = changes
+    assert change.finding.alert_group.notification is not None
+    assert (change.action, change.finding.alert_group.notification.webhook.get("groupKey")) == (
+        action,
+        group_key if action is Action.NOTIFY else None,
+    )
+
+
 def test_groups_whose_key_is_not_certain_are_told_apart() -> None:
     recall = a_recall(receivers={RECEIVER: Receiver(integration_id="C1", seen_on="2026-11-21")})
     alertmanager = peers_with(

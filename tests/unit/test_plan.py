@@ -736,7 +736,7 @@ def test_group_whose_resolve_never_happened_is_resolved_now() -> None:
 
     plan = recalled(SILENCED, irm_with(a_keyed_group()), a_recall(intended))
 
-    assert (actions(plan), plan.forgotten) == ({"I1": Action.RESOLVE}, (key_of(a_keyed_group()),))
+    assert (actions(plan), plan.forgotten) == ({"I1": Action.RESOLVE}, {key_of(a_keyed_group()): ""})
 
 
 # --- silences in IRM that are ours
@@ -824,7 +824,7 @@ def test_ignored_hand_back_does_not_page_and_is_not_forgotten() -> None:
 
     plan = recalled(ACTIVE, irm_with(), a_recall(an_intervention(), ignored(change.finding)), told=told)
 
-    assert (plan.changes, plan.ignored, plan.forgotten) == ((), (change,), ())
+    assert (plan.changes, plan.ignored, plan.forgotten) == ((), (change,), {})
 
 
 def test_ignored_lost_resolve_is_not_resolved_however_long_it_lasts() -> None:

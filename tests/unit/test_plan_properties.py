@@ -458,7 +458,7 @@ def test_nothing_is_done_from_memory_where_there_is_none(known: Known) -> None:
     plan = replace(known, recall=Recall()).plan()
 
     assert all(change.finding.verdict is Verdict.SILENCED for change in plan.changes)
-    assert (plan.questions, plan.forgotten, plan.ignored, plan.silence_ends) == ((), (), (), ())
+    assert (plan.questions, plan.forgotten, plan.ignored, plan.silence_ends) == ((), {}, (), ())
 
 
 # --- lost resolves, adversarially: all is well, and then some of it is not

@@ -12,6 +12,7 @@ from alert_sync.reconcile import RunRequest
 from alert_sync.report import Report, Trigger
 from alert_sync.secrets_store import SecretStore
 from alert_sync.service import Service
+from tests.support.aws_answers import AwsAnswers, ok, refusal
 from tests.support.fake_irm import GRAFANA_URL, FakeIrm
 from tests.support.loopback_http import Answer
 from tests.support.stub_alertmanager import StubAlertmanager
@@ -189,6 +190,37 @@ def test_each_thing_that_is_wrong_has_its_name(environ: dict[str, str], alertman
         "alertmanager": f"Alertmanager {alertmanager.url}: read status: HTTP 401",
         "irm": unfit,
     }
+
+
+def test_memory_that_answers_is_no_fault(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    with AwsAnswers([ok({})]) as dynamodb:
+        dynamodb.point_here(monkeypatch)
+
+        faults = Service({**environ, "STATE_TABLE": "state"}, Secrets()).faults(Deadline(20.0))
+
+    assert faults == {}
+
+
+def test_memory_that_is_missing_is_a_fault(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    with AwsAnswers([refusal("ResourceNotFoundException")]) as dynamodb:
+        dynamodb.point_here(monkeypatch)
+
+        faults = Service({**environ, "STATE_TABLE": "gone"}, Secrets()).faults(Deadline(20.0))
+
+    assert list(faults) == ["memory"]
+    assert "STATE_TABLE" in faults["memory"]
+
+
+@pytest.mark.parametrize(("table", "names"), [("state", ["memory"]), ("", [])], ids=["with a table", "without"])
+def test_memory_that_cannot_be_reached_is_a_fault_if_there_is_to_be_one(
+    environ: dict[str, str], monkeypatch: pytest.MonkeyPatch, table: str, names: list[str]
+) -> None:
+    with AwsAnswers([None]) as dynamodb:
+        dynamodb.point_here(monkeypatch)
+
+        faults = Service({**environ, "STATE_TABLE": table}, Secrets()).faults(Deadline(20.0))
+
+    assert list(faults) == names
 
 
 def test_faulty_settings_are_found_before_anything_is_asked(irm: FakeIrm) -> None:

@@ -16,12 +16,13 @@ ContractError: what is remembered must not be forgotten by accident.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from alert_sync.errors import ContractError
+from alert_sync.memory.attribute_values import stored_bytes
 from alert_sync.model import Action, AlertGroup, AlertGroupState, Notification, Verdict
 from alert_sync.recall import (
     AuditEntry,
@@ -38,7 +39,6 @@ from alert_sync.recall import (
     ResolutionStatus,
 )
 
-T = TypeVar("T")
 Item = dict[str, Any]
 
 HEAD, OPEN, CLOSED, JOB, AUDIT = "head", "open", "closed", "job", "audit"
@@ -47,6 +47,11 @@ MISMATCH_PREFIX, INTERVENTION_PREFIX = "mismatch#", "intervention#"
 SEEN_KEY = (OPEN, "seen")
 # Beyond this many alerts an item would grow too large for the table; the group's labels find them all anyway.
 _MOST_FINGERPRINTS = 200
+# An item may have 400 kB. Receivers beyond have no missing alert groups, alert groups beyond no lost resolves.
+_MOST_RECEIVER_BYTES = 120_000
+_MOST_ID_BYTES = 270_000
+
+T = TypeVar("T")
 _FAULTS = (KeyError, TypeError, ValueError, AttributeError)
 
 
@@ -99,8 +104,24 @@ def intervention_of(item: Item) -> Intervention:
 def seen_item(seen: frozenset[str], receivers: Mapping[str, Receiver], source: str) -> Item:
     """Alert groups of which some run saw an alert in this Alertmanager (`source`), and receivers that lead to IRM."""
     pk, sk = SEEN_KEY
-    known = {name: _plain(receiver) for name, receiver in receivers.items()}
-    return {"pk": pk, "sk": sk, "ids": sorted(seen), "receivers": known, "source": source}
+    newest_first = sorted(receivers.items(), key=lambda item: (item[1].seen_on, item[0]), reverse=True)
+    known = dict(_fitting(((name, _plain(receiver)) for name, receiver in newest_first), _MOST_RECEIVER_BYTES))
+    return {
+        "pk": pk,
+        "sk": sk,
+        "ids": list(_fitting(sorted(seen), _MOST_ID_BYTES)),
+        "receivers": known,
+        "source": source,
+    }
+
+
+def _fitting(things: Iterable[T], most_bytes: int) -> Iterator[T]:
+    """As many as one item can hold beside what else it holds."""
+    for thing in things:
+        size = stored_bytes({"": thing}) + 1
+        if size <= most_bytes:
+            most_bytes -= size
+            yield thing
 
 
 def seen_of(item: Item) -> tuple[frozenset[str], Mapping[str, Receiver], str]:

@@ -34,7 +34,7 @@ from alert_sync.memory.items import (
 )
 from alert_sync.memory.table import Check, Delete, Item, Put, Table, Write
 from alert_sync.model import Verdict
-from alert_sync.recall import AuditEntry, Head, Intervention, JobRecord, Lease, Mismatch, Recall, new_id
+from alert_sync.recall import AuditEntry, Head, Intervention, JobRecord, Lease, Mismatch, Recall, new_id, place_of
 
 # DynamoDB takes 100 in one transaction; the head is one of them.
 _MOST_WRITES = 99
@@ -74,8 +74,13 @@ class Memory(Protocol):
     def recall(self, deadline: Deadline) -> Recall:
         """Everything that is open."""
 
-    def intend(self, begun: Begun, intended: Sequence[Intervention], deadline: Deadline) -> dict[str, Intervention]:
-        """Write down what is about to be done; returns it by key, with its new versions."""
+    def intend(
+        self, begun: Begun, intended: Sequence[Intervention], deadline: Deadline, *, recall: Recall
+    ) -> dict[str, Intervention]:
+        """Write down what is about to be done; returns it by key, with its new versions.
+
+        Without what somebody has changed, or a person has decided about, since it was read.
+        """
 
     def finish(
         self,
@@ -107,6 +112,8 @@ class NoMemory:
         begun: Begun,  # noqa: ARG002
         intended: Sequence[Intervention],
         deadline: Deadline,  # noqa: ARG002
+        *,
+        recall: Recall,  # noqa: ARG002
     ) -> dict[str, Intervention]:
         return {each.key: each for each in intended}
 
@@ -161,12 +168,17 @@ class Ledger:
                 recalling.skip(item, error)
         return recalling.recall()
 
-    def intend(self, begun: Begun, intended: Sequence[Intervention], deadline: Deadline) -> dict[str, Intervention]:
+    def intend(
+        self, begun: Begun, intended: Sequence[Intervention], deadline: Deadline, *, recall: Recall
+    ) -> dict[str, Intervention]:
         """Write down what is about to be done; see Memory."""
-        steps = [Step((Put(intervention_item(each), each.version),)) for each in intended]
-        for chunk in _chunks(steps, _MOST_WRITES):
-            self._write(begun, chunk, deadline)
-        return {each.key: replace(each, version=(each.version or 0) + 1) for each in intended}
+        steps = {
+            each.key: Step((Put(intervention_item(each), each.version), *_undecided(each, recall))) for each in intended
+        }
+        chunks = _chunks(list(steps.values()), _MOST_WRITES)
+        written = {id(step) for chunk in chunks for step in self._write(begun, chunk, deadline)}
+        known = (each for each in intended if id(steps[each.key]) in written)
+        return {each.key: replace(each, version=(each.version or 0) + 1) for each in known}
 
     def finish(
         self,
@@ -181,7 +193,7 @@ class Ledger:
         """Write down what became of the run, and give the lease back; see Memory."""
         # This run's own job with the last of them: it has ended when everything is written, and not before.
         ended = [Step((self._job(job),)) for job in reversed(jobs)]
-        steps = _numbered([*self._steps(books, recall), *ended])
+        steps = _numbered([*self._steps(books, recall), *ended], begun.lease.run_id)
         *earlier, last = _chunks(steps, _MOST_WRITES)
         for chunk in earlier:
             self._write(begun, chunk, deadline)
@@ -226,11 +238,13 @@ class Ledger:
             return (Put(item, None),)
         return (Delete((OPEN, MISMATCH_PREFIX + mismatch.id), mismatch.version), Put(item, None))
 
-    def _write(self, begun: Begun, steps: Sequence[Step], deadline: Deadline) -> None:
-        self._settle(Check(HEAD_KEY, begun.head.version or 0), steps, deadline)
+    def _write(self, begun: Begun, steps: Sequence[Step], deadline: Deadline) -> Sequence[Step]:
+        return self._settle(Check(HEAD_KEY, begun.head.version or 0), steps, deadline)
 
-    def _settle(self, head: Write, steps: Sequence[Step], deadline: Deadline) -> None:
-        """Write all steps whose items nobody else has changed meanwhile.
+    def _settle(self, head: Write, steps: Sequence[Step], deadline: Deadline) -> Sequence[Step]:
+        """Write all steps whose items nobody else has changed meanwhile; returns them.
+
+        What was done is told in the audit trail, whoever has changed the rest of its step.
 
         Raises:
             LeaseLostError: another run has taken over.
@@ -239,15 +253,13 @@ class Ledger:
         while True:
             writes = [write for step in wanted for write in step.writes]
             try:
-                return self._table.transact([head, *writes, *self._audit(wanted)], deadline)
+                self._table.transact([head, *writes, *self._audit(wanted)], deadline)
             except ConflictError as error:
                 if 0 in error.positions:
                     raise LeaseLostError from None
-                owners = [number for number, step in enumerate(wanted) for _ in step.writes]
-                changed = {owners[position - 1] for position in error.positions if position <= len(owners)}
-                if not changed:
-                    raise  # the item of the audit trail alone: its id is taken, which nothing here can explain
-                wanted = [step for number, step in enumerate(wanted) if number not in changed]
+                wanted = _without_changed(wanted, error)
+            else:
+                return wanted
 
     def _audit(self, steps: Sequence[Step]) -> list[Write]:
         """One item for all entries of a transaction: each costs as much as a write of its own."""
@@ -292,16 +304,34 @@ class _Recalling:
         self._recall = replace(self._recall, seen_version=version, warnings=(*self._recall.warnings, warning))
 
 
-def _numbered(steps: Sequence[Step]) -> list[Step]:
-    """The steps with ids of their entries that follow on one another, so that no list has them out of order."""
+def _without_changed(steps: Sequence[Step], error: ConflictError) -> list[Step]:
+    """What is left to write, if this error's positions (0 is the head) are items that others have changed."""
+    owners = [number for number, step in enumerate(steps) for _ in step.writes]
+    changed = {owners[position - 1] for position in error.positions if position <= len(owners)}
+    if not changed:
+        raise error  # the item of the audit trail alone: its id is taken, which nothing here can explain
+    told = (replace(step, writes=()) if number in changed else step for number, step in enumerate(steps))
+    return [step for step in told if step.writes or step.entry]
+
+
+def _undecided(intervention: Intervention, recall: Recall) -> tuple[Write, ...]:
+    """Nothing is done about what a person decides while the run goes on: to ignore it, say."""
+    subject = intervention.alert_group.id or place_of(intervention.alert_group)
+    mismatch = recall.mismatches.get((intervention.verdict, subject))
+    return () if mismatch is None else (Check((OPEN, MISMATCH_PREFIX + mismatch.id), mismatch.version or 0),)
+
+
+def _numbered(steps: Sequence[Step], run_id: str) -> list[Step]:
+    """The steps with ids of their entries that follow on one another, so that no list has them out of order.
+
+    All by this run's id, also what is told of one that died.
+    """
     return [
-        step if step.entry is None else replace(step, entry=replace(step.entry, id=_numbered_id(step.entry, number)))
+        step
+        if step.entry is None
+        else replace(step, entry=replace(step.entry, id=f"{new_id(step.entry.at, run_id)[:-4]}{number:04x}"))
         for number, step in enumerate(steps)
     ]
-
-
-def _numbered_id(entry: AuditEntry, number: int) -> str:
-    return f"{new_id(entry.at, entry.run_id)[:-4]}{number:04x}"
 
 
 def _chunks(steps: Sequence[Step], most_writes: int) -> Iterator[list[Step]]:
