@@ -67,7 +67,7 @@ class AskedService:
         try:
             return explanation_document(*self._service().reconciler().explain(alert_group_id, self.deadline))
         except PermanentUpstreamError as error:
-            if error.status != 404:
+            if error.status != 404 or error.upstream != "Grafana IRM":
                 raise
             raise UnknownRecordError("alert group", alert_group_id) from None
 

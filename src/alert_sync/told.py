@@ -74,7 +74,7 @@ class _Resolved:
             found += self._by_name.get(place_of(wanted), ())
         elif question.alerts:
             found += [group for group in self._by_name.get(place_of(wanted), ()) if _lists(group, question.alerts)]
-        return [group for group in found if group.id != wanted.id]
+        return found
 
 
 def _lists(group: AlertGroup, alerts: frozenset[str]) -> bool:

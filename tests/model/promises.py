@@ -34,7 +34,7 @@ class Promises:
     quietened: dict[str, tuple[datetime, str]] = field(default_factory=dict)
     broken: list[str] = field(default_factory=list)
     in_doubt_until: datetime = BEGINNING
-    """A run died or lost an answer: what people did up to here may as well have been done by it."""
+    """A run died or lost an answer: what people did until a run has looked may as well have been done by it."""
     world_moved: bool = False
     """Something happened between the looks of the run and its writes, which no look at IRM could tell it."""
 

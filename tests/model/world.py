@@ -20,7 +20,7 @@ from alert_sync.settings import ResolveThrough, Settings, load_settings
 from alert_sync.wake_up import WakeUp
 from tests.model.alertmanager import Server
 from tests.model.clients import InboundTransport, ModelAlertmanagerClient, ModelIrmClient
-from tests.model.clock import Clock
+from tests.model.clock import NEVER, Clock
 from tests.model.faults import CrashError, Faults
 from tests.model.irm import Organization
 from tests.model.promises import CANNOT_TELL, Promises
@@ -129,8 +129,10 @@ class World:
         finally:
             self.promises.world_moved = False
             if faults.happened:
-                self.promises.in_doubt_until = self.clock.now + LEASE + CANNOT_TELL
+                self.promises.in_doubt_until = NEVER
         is_clean = not faults.happened and report.status is not Status.SKIPPED and report.plan is not None
+        if is_clean and self.promises.in_doubt_until == NEVER:
+            self.promises.in_doubt_until = self.clock.now + CANNOT_TELL
         return Run(report=report, is_clean=is_clean and interruption is None)
 
     def branch(self) -> World:
