@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from alert_sync.deadline import Deadline
-from alert_sync.errors import PermanentUpstreamError, PostponedError, UnsentError, UpstreamError
+from alert_sync.errors import ALERTMANAGER, IRM, PermanentUpstreamError, PostponedError, UnsentError, UpstreamError
 from alert_sync.irm import IrmClient
 from alert_sync.model import Action, AlertGroup, AlertGroupState, Change, ChangeResult, Outcome, Plan
 from alert_sync.recall import key_of, subject_of
@@ -59,7 +59,7 @@ class Freshness:
                 failure = self._failure
                 raise PostponedError(failure.upstream, failure.operation, f"to confirm this change: {failure.cause}")
             if not _calls_for(self._wanted.get(subject_of(change.finding)), change):
-                raise PostponedError("Alertmanager", "confirm this change", "it no longer calls for it")
+                raise PostponedError(ALERTMANAGER, "confirm this change", "it no longer calls for it")
 
     def _refresh(self) -> None:
         self._looked_at = time.monotonic()
@@ -121,7 +121,7 @@ class Applier:
         """Asked right before the change is sent."""
         self.freshness.confirm(change)
         if not self.deadline.allows(LEAST_SECONDS_FOR_A_WRITE):
-            raise PostponedError("Grafana IRM", f"{change.action} alert group", "not sent: this run's time is over")
+            raise PostponedError(IRM, f"{change.action} alert group", "not sent: this run's time is over")
 
     def _refused(self, change: Change, error: UpstreamError) -> ChangeResult | None:
         """The result if the credential was refused, which then holds for all changes."""

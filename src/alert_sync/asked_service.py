@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from alert_sync.deadline import Deadline
-from alert_sync.errors import ConfigurationError, PermanentUpstreamError
+from alert_sync.errors import IRM, ConfigurationError, PermanentUpstreamError
 from alert_sync.events import RunOptions
 from alert_sync.recall import JobRecord
 from alert_sync.service import Service
@@ -67,7 +67,7 @@ class AskedService:
         try:
             return explanation_document(*self._service().reconciler().explain(alert_group_id, self.deadline))
         except PermanentUpstreamError as error:
-            if error.status != 404 or error.upstream != "Grafana IRM":
+            if error.status != 404 or error.upstream != IRM:
                 raise
             raise UnknownRecordError("alert group", alert_group_id) from None
 

@@ -17,7 +17,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from alert_sync.errors import ContractError, PermanentUpstreamError, PostponedError, ReconcilerError, UpstreamError
+from alert_sync.errors import (
+    ALERTMANAGER,
+    IRM,
+    ContractError,
+    PermanentUpstreamError,
+    PostponedError,
+    ReconcilerError,
+    UpstreamError,
+)
 from alert_sync.model import Outcome
 from alert_sync.recall import Condition, Counters
 from alert_sync.report import Report, Status
@@ -36,7 +44,6 @@ STALLED_AFTER = 3
 """Failed or refused runs in a row: one may be a restart of the other side, three are not."""
 
 _NOT_LOOKED_AT = "NotLookedAt"
-_ALERTMANAGER, _IRM = "Alertmanager", "Grafana IRM"
 _MESSAGE_LENGTH = 500
 
 
@@ -116,14 +123,14 @@ def _alertmanager(
             message = f"read, but what it does not list proves nothing: {distrust[0]}"
             return _Statement(status=TRUE, reason="ReadInPart", message=message)
         return _Statement(status=TRUE, reason="Read", message="read in full")
-    return _told_by(failure, _ALERTMANAGER) or _not_looked_at(before, now)
+    return _told_by(failure, ALERTMANAGER) or _not_looked_at(before, now)
 
 
 def _irm(report: Report, failure: ReconcilerError | None, before: Condition | None, now: datetime) -> _Statement:
     """It is read before Alertmanager, so whoever failed at Alertmanager had read it."""
-    if report.plan is not None or _is_of(failure, _ALERTMANAGER):
+    if report.plan is not None or _is_of(failure, ALERTMANAGER):
         return _Statement(status=TRUE, reason="Read", message="read in full")
-    return _told_by(failure, _IRM) or _not_looked_at(before, now)
+    return _told_by(failure, IRM) or _not_looked_at(before, now)
 
 
 def _stalled(report: Report, counters: Counters) -> _Statement:

@@ -74,6 +74,10 @@ class ConflictError(ReconcilerError):
         super().__init__(f"changed by another one since it was read: write {', '.join(map(str, self.positions))}")
 
 
+ALERTMANAGER, IRM, DYNAMODB = "Alertmanager", "Grafana IRM", "Amazon DynamoDB"
+"""The systems as people know them. Of several peers of Alertmanager, each has its URL behind the name."""
+
+
 class UpstreamError(ReconcilerError):
     """A call to another system failed.
 

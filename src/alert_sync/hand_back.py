@@ -75,6 +75,10 @@ def _over(why: str) -> _Next:
     return _Next(is_over=True, why=why)
 
 
+def _paged_by(group_id: str) -> _Next:
+    return _over(f"alert group {group_id} is open for it")
+
+
 def silences_of(members: Iterable[Member]) -> str:
     """Changes when the silences of an alert group's alerts do."""
     return short_hash(*sorted({silence.id for member in members for silence in member.silences}))
@@ -136,17 +140,13 @@ class _Followers:
         if again := self._by_id.get(group.id) or (older if len(of_key) == 1 else None):
             return self._opened_again(intervention, again)
         if of_key:
-            return _over(f"alert group {of_key[0].id} is open for it")
+            return _paged_by(of_key[0].id)
         if intervention.verdict is Verdict.MISSING:
             return _OVER
         members = self._members(group)
         if active := self._owed(group, members):
             paging = self._paging_for(active, group)
-            return (
-                _over(f"alert group {paging} is open for it")
-                if paging
-                else self._hand_back(intervention, active, members)
-            )
+            return _paged_by(paging) if paging else self._hand_back(intervention, active, members)
         life = _LONGEST_DISTRUST if self._judge.distrust else NOTIFICATION_LOG_LIFE
         is_over = not members and self._now - intervention.acted_at > life
         return _OVER if is_over else _Next(silence_end=silence_end(members))

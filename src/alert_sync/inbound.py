@@ -15,7 +15,7 @@ from typing import Any
 from alert_sync.call import Call, Upstream
 from alert_sync.credentials import NoAuth
 from alert_sync.deadline import Deadline
-from alert_sync.errors import UnsentError, UpstreamError
+from alert_sync.errors import IRM, UnsentError, UpstreamError
 from alert_sync.http_transport import HttpTransport
 from alert_sync.irm import Confirm, Integration, IrmClient
 from alert_sync.model import AlertGroup, Notification
@@ -26,7 +26,6 @@ from alert_sync.webhook import firing_webhook, resolved_webhook
 SHARE_OF_INBOUND_LIMIT = 60
 INBOUND_LIMIT_SECONDS = 300.0
 
-_NAME = "Grafana IRM"
 _OPERATION = "resolve through the integration"
 _NOTIFY = "notify through the integration"
 
@@ -92,7 +91,7 @@ class InboundClient:
         self, integration: Integration, operation: str, webhook: object, deadline: Deadline, confirm: Confirm
     ) -> None:
         upstream = Upstream(
-            name=_NAME,
+            name=IRM,
             base_url=integration.link,
             authorizer=NoAuth(),
             budgets=(self._budgets[integration.id], self._irm_budget),
@@ -111,7 +110,7 @@ class InboundClient:
 
 def unsuitable(cause: str, operation: str = _OPERATION) -> UnsentError:
     """The error that says why this way into IRM cannot be used for an alert group."""
-    return UnsentError(_NAME, operation, cause)
+    return UnsentError(IRM, operation, cause)
 
 
 def _understood(group: AlertGroup, integration: Integration, operation: str) -> Notification:

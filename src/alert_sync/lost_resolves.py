@@ -66,7 +66,7 @@ class LostResolves:
         return ""
 
     def _mismatch(self, finding: Finding) -> Mismatch | None:
-        return self._recall.mismatches.get((Verdict.GONE, finding.alert_group.id))
+        return self._recall.mismatch_of(Verdict.GONE, finding.alert_group)
 
     def _is_known_to_be_ours(self, finding: Finding) -> bool:
         """An earlier run saw its alerts here; or no Alertmanager that still had them would have kept quiet so long."""

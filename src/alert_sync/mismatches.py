@@ -17,9 +17,9 @@ from alert_sync.recall import (
     Recall,
     ResolutionStatus,
     new_id,
-    place_of,
     signature_of,
     subject_of,
+    subject_of_group,
 )
 from alert_sync.wording import title_line
 
@@ -76,7 +76,7 @@ def _undecided(plan: Plan) -> frozenset[str]:
     """Subjects that this run could say nothing about."""
     unknown = (finding for finding in plan.kept if finding.verdict is Verdict.UNKNOWN)
     asked = (question.alert_group for question in plan.questions)
-    return frozenset((*(subject_of(finding) for finding in unknown), *(group.id or place_of(group) for group in asked)))
+    return frozenset((*(subject_of(finding) for finding in unknown), *map(subject_of_group, asked)))
 
 
 def _proves_nothing(mismatch: Mismatch, plan: Plan) -> bool:

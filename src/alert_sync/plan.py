@@ -27,7 +27,7 @@ from alert_sync.model import (
     SilencedAction,
     Verdict,
 )
-from alert_sync.recall import Intervention, Recall, ResolutionStatus, key_of, sighting_of, signature_of, subject_of
+from alert_sync.recall import Intervention, Recall, ResolutionStatus, key_of, sighting_of, signature_of
 from alert_sync.verdicts import Judge, covered_until
 
 # IRM answers 500 to a delay that leads beyond its calendar, as one from a silence "for ever" does.
@@ -246,7 +246,7 @@ def _order(change: Change) -> tuple[bool, datetime, str]:
 
 def _is_ignored(finding: Finding, recall: Recall) -> bool:
     """Whether a person said so, of these very facts."""
-    mismatch = recall.mismatches.get((finding.verdict, subject_of(finding)))
+    mismatch = recall.mismatch_of(finding.verdict, finding.alert_group)
     return (
         mismatch is not None
         and mismatch.resolution_status is ResolutionStatus.IGNORED

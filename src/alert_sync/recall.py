@@ -242,6 +242,10 @@ class Recall:
     unreadable: frozenset[str] = frozenset()
     warnings: tuple[str, ...] = ()
 
+    def mismatch_of(self, verdict: Verdict, group: AlertGroup) -> Mismatch | None:
+        """The open mismatch of this type about this alert group."""
+        return self.mismatches.get((verdict, subject_of_group(group)))
+
 
 def key_of(group: AlertGroup) -> str:
     """By what IRM tells an integration's alert groups apart, made short: the same for each that follows on another."""
@@ -259,7 +263,12 @@ def place_of(group: AlertGroup) -> str:
 
 def subject_of(finding: Finding) -> str:
     """What a mismatch is about; with its verdict, the identity that it has while it is open."""
-    return finding.alert_group.id or place_of(finding.alert_group)
+    return subject_of_group(finding.alert_group)
+
+
+def subject_of_group(group: AlertGroup) -> str:
+    """The same, of an alert group; one that IRM does not have has no id."""
+    return group.id or place_of(group)
 
 
 def sighting_of(group: AlertGroup) -> str:

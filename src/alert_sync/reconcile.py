@@ -279,8 +279,9 @@ class _Course:
         service, now = self.service, self.service.clock()
         intended = intentions(self.recall, wanted, self.begun.lease, now=now)
         self.intended = service.memory.intend(self.begun, intended, self.work, recall=self.recall)
-        decided = [change for change in wanted if key_of(change.finding.alert_group) not in self.intended]
-        wanted = [change for change in wanted if key_of(change.finding.alert_group) in self.intended]
+        unwritten = [change for change in wanted if key_of(change.finding.alert_group) not in self.intended]
+        applied = {id(change): not_sent(change, _DECIDED) for change in unwritten}
+        wanted = [change for change in wanted if id(change) not in applied]
         applier = Applier(
             irm=service.irm,
             writer=self._writer(),
@@ -294,8 +295,7 @@ class _Course:
             threads=max(1, min(service.writers, len(wanted))),
             pause=service.pause,
         )
-        applied = dict(zip(map(id, wanted), applier.apply(wanted), strict=True))
-        applied.update((id(change), not_sent(change, _DECIDED)) for change in decided)
+        applied |= zip(map(id, wanted), applier.apply(wanted), strict=True)
         results = tuple(applied.get(id(result.change), result) for result in report.results)
         notes = service.settings.resolution_notes
         warnings = applier.add_notes(list(applied.values()), report.run_id) if notes else ()

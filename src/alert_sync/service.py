@@ -10,7 +10,7 @@ from alert_sync.aws_api import AwsApi
 from alert_sync.call import Authorizer, Upstream
 from alert_sync.credentials import BasicAuth, NoAuth, Secret, TokenAuth
 from alert_sync.deadline import Deadline
-from alert_sync.errors import ConfigurationError, ReconcilerError
+from alert_sync.errors import ALERTMANAGER, DYNAMODB, IRM, ConfigurationError, ReconcilerError
 from alert_sync.event_bus import EventBus
 from alert_sync.http_transport import HttpTransport
 from alert_sync.inbound import InboundClient
@@ -83,7 +83,7 @@ class Service:
     def table(self) -> Table | None:
         """Where runs are remembered; None without one."""
         name = self.settings.state_table
-        return Table(name, self._aws_api("dynamodb", "Amazon DynamoDB", "DynamoDB_20120810")) if name else None
+        return Table(name, self._aws_api("dynamodb", DYNAMODB, "DynamoDB_20120810")) if name else None
 
     def recall(self, deadline: Deadline) -> Recall:
         """Everything that is open."""
@@ -139,7 +139,7 @@ class Service:
         headers = {"X-Scope-OrgID": settings.alertmanager_tenant} if settings.alertmanager_tenant else {}
         authorizer = self._alertmanager_auth()
         return tuple(
-            Upstream(name=f"Alertmanager {url}", base_url=url, authorizer=authorizer, headers=headers)
+            Upstream(name=f"{ALERTMANAGER} {url}", base_url=url, authorizer=authorizer, headers=headers)
             for url in settings.alertmanager_urls
         )
 
@@ -165,7 +165,7 @@ class Service:
     def _irm_upstream(self) -> Upstream:
         stack = self.settings.grafana_stack_url
         return Upstream(
-            name="Grafana IRM",
+            name=IRM,
             base_url=self.settings.irm_url,
             authorizer=self._irm_auth,
             headers={"X-Grafana-URL": stack} if stack else {},

@@ -9,7 +9,14 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from alert_sync.deadline import Deadline
-from alert_sync.errors import ContractError, PermanentUpstreamError, PostponedError, UnsentError, UpstreamError
+from alert_sync.errors import (
+    ALERTMANAGER,
+    ContractError,
+    PermanentUpstreamError,
+    PostponedError,
+    UnsentError,
+    UpstreamError,
+)
 from alert_sync.inbound import InboundClient, unsuitable
 from alert_sync.irm import Confirm, Integration, IrmClient
 from alert_sync.model import Action, AlertGroup, AlertGroupState, Change, IrmSnapshot
@@ -161,7 +168,7 @@ class PagingWriter(_WebhookWriter):
         wanted = {member.alert.fingerprint for member in active_members(change.finding.members)}
         firing = [alert for fingerprint, alert in found.items() if fingerprint in wanted]
         if not firing:
-            raise PostponedError("Alertmanager", "confirm this change", "none of its alerts fires any more")
+            raise PostponedError(ALERTMANAGER, "confirm this change", "none of its alerts fires any more")
         return firing
 
 

@@ -29,15 +29,13 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from alert_sync.asking.alert_states import AlertStateSample
+from alert_sync.asking.parameters import MISMATCH_TYPES
 from alert_sync.conditions import STATUSES, TYPES, UNKNOWN
-from alert_sync.model import Verdict
 from alert_sync.recall import DURATION_BUCKETS, Condition, Counters, Head, Mismatch, ResolutionStatus
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 PREFIX = "alertmanager_sync"
 
-# All of them always, so that a query for none gives 0 and not nothing.
-_MISMATCH_TYPES = (Verdict.SILENCED, Verdict.GONE, Verdict.MISSING, Verdict.FIRING)
 _OPEN_STATUSES = (ResolutionStatus.PENDING, ResolutionStatus.IGNORED)
 
 
@@ -121,7 +119,8 @@ def _about_mismatches(mismatches: Sequence[Mismatch], now: datetime) -> Iterator
         "Age of the oldest inconsistency that nobody ignores; 0 if there is none.",
         labels=["type"],
     )
-    for type_ in dict.fromkeys([*_MISMATCH_TYPES, *(mismatch.type for mismatch in mismatches)]):
+    # All of them always, so that a query for none gives 0 and not nothing.
+    for type_ in dict.fromkeys([*MISMATCH_TYPES, *(mismatch.type for mismatch in mismatches)]):
         of_type = [mismatch for mismatch in mismatches if mismatch.type is type_]
         for status in _OPEN_STATUSES:
             count = sum(mismatch.resolution_status is status for mismatch in of_type)

@@ -21,7 +21,7 @@ from dataclasses import fields
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from alert_sync.errors import ContractError
+from alert_sync.errors import DYNAMODB, ContractError
 from alert_sync.memory.attribute_values import stored_bytes
 from alert_sync.model import Action, AlertGroup, AlertGroupState, Notification, Verdict
 from alert_sync.recall import (
@@ -288,4 +288,4 @@ def _understood(item: Item, read: Callable[[], T]) -> T:
         return read()
     except _FAULTS as error:
         operation = f"read item {item.get('pk')}/{item.get('sk')}"
-        raise ContractError("Amazon DynamoDB", operation, f"not as this version writes it: {error!r}") from None
+        raise ContractError(DYNAMODB, operation, f"not as this version writes it: {error!r}") from None

@@ -34,7 +34,7 @@ from alert_sync.memory.items import (
 )
 from alert_sync.memory.table import Check, Delete, Item, Put, Table, Write
 from alert_sync.model import Verdict
-from alert_sync.recall import AuditEntry, Head, Intervention, JobRecord, Lease, Mismatch, Recall, new_id, place_of
+from alert_sync.recall import AuditEntry, Head, Intervention, JobRecord, Lease, Mismatch, Recall, new_id
 
 # DynamoDB takes 100 in one transaction; the head is one of them.
 _MOST_WRITES = 99
@@ -316,8 +316,7 @@ def _without_changed(steps: Sequence[Step], error: ConflictError) -> list[Step]:
 
 def _undecided(intervention: Intervention, recall: Recall) -> tuple[Write, ...]:
     """Nothing is done about what a person decides while the run goes on: to ignore it, say."""
-    subject = intervention.alert_group.id or place_of(intervention.alert_group)
-    mismatch = recall.mismatches.get((intervention.verdict, subject))
+    mismatch = recall.mismatch_of(intervention.verdict, intervention.alert_group)
     return () if mismatch is None else (Check((OPEN, MISMATCH_PREFIX + mismatch.id), mismatch.version or 0),)
 
 
